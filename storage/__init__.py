@@ -1,0 +1,33 @@
+"""What survives: session files, state, index, and the type that hides secrets. Imports nothing of ours."""
+
+from storage.engine import Executor, File
+from storage.errors import StorageError
+from storage.folder import DataFolder
+from storage.index import IndexFile, Rebuilt
+from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent
+from storage.prompts import Accepted, NewPrompt
+from storage.secret import Secret
+from storage.session_file import SessionFile, Thread
+from storage.session_store import NoSession, SessionStore
+from storage.state import StateFile
+
+__all__ = [
+    "Accepted",
+    "DataFolder",
+    "Executor",
+    "File",
+    "IndexFile",
+    "Ledger",
+    "NewArtifact",
+    "NewEffect",
+    "NewEvent",
+    "NewPrompt",
+    "NoSession",
+    "Rebuilt",
+    "Secret",
+    "SessionFile",
+    "SessionStore",
+    "StateFile",
+    "StorageError",
+    "Thread",
+]

@@ -1,0 +1,47 @@
+# Everything a newcomer types. `make` alone lists it.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+STAMP := $(VENV)/.ready-$(notdir $(PYTHON))
+RUN := $(VENV)/bin
+# A Python that was asked for replaces another in .venv; the default one leaves it alone.
+ASKED := $(if $(filter default file,$(origin PYTHON)),,asked)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help: ## list these lines
+	@echo 'usage: make GOAL [ARGS="…"] [PYTHON=python3.12]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## make .venv from the lock and install what the system lacks
+	@.ci/system-packages sandbox
+
+$(STAMP): pyproject.toml requirements.lock .ci/python-environment
+	@.ci/system-packages python $(PYTHON)
+	@.ci/python-environment $(PYTHON) $(VENV) $(ASKED)
+	@touch $@
+
+demo: setup ## a local Slack and GitHub and the bot between them; ARGS="--no-browser" and others
+	@$(RUN)/threadsmith demo $(ARGS)
+
+test: setup ## run the tests; ARGS="-k words" for some of them
+	@.ci/system-packages browser
+	@$(RUN)/python -m pytest $(ARGS)
+
+check: setup ## lint, formatting, types and the rules of the house
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -q tests/test_structure.py
+
+bench: setup ## measure, each thing against its baseline, in one table
+	@$(RUN)/python tests/benchmarks $(ARGS)
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@.ci/lock $(PYTHON)
+
+clean: ## remove .venv, caches and the demo's data
+	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find bot plugins storage tests -name __pycache__ -type d -prune -exec rm -rf {} +

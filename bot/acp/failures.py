@@ -1,0 +1,58 @@
+"""Words for what went wrong with an agent, and what to do about it."""
+
+from __future__ import annotations
+
+from acp.exceptions import RequestError
+
+from bot.acp.shape import mapping
+from bot.acp.text import clean_line
+from bot.errors import AgentError
+
+
+class AgentRefused(AgentError):
+    """The agent answered a request with an error; it goes on working."""
+
+
+def refused(name: str, doing: str, error: RequestError) -> AgentRefused:
+    """The error for a request that the agent answered with one."""
+    text = clean_line(str(error), 300)
+    details = clean_line(mapping(error.data).get("details"), 300)
+    said = f"{text} ({details})" if details else text
+    return AgentRefused(
+        f"The agent {name} reported an error while it was {doing}: {said}. {_hint(said, error.code)}"
+    )
+
+
+def _hint(said: str, code: object) -> str:
+    """Failed sign-ins hide in the general error -32603, so the words count as well."""
+    if code == -32000 or any(sign in said.lower() for sign in ("401", "unauthorized", "authentication")):
+        return "Its model refused the key: look at the model's key at the gateway."
+    return "Try again; if it stays so, look at the agent's model and settings."
+
+
+def too_slow(name: str, seconds: float, last_words: str) -> AgentError:
+    return AgentError(
+        f"The agent {name} was not ready after {seconds:g} s.{last_words} "
+        "Try again; if it stays so, see whether its command works inside the sandbox."
+    )
+
+
+def wrong_version(name: str, theirs: object, ours: int) -> AgentError:
+    return AgentError(
+        f"The agent {name} speaks version {clean_line(repr(theirs), 20)} of the Agent Client Protocol, "
+        f"and version {ours} is needed. Install a version of it that speaks this one."
+    )
+
+
+def took_too_long(name: str, seconds: float) -> AgentError:
+    return AgentError(
+        f"The agent {name} was stopped: its turn took longer than the limit of {seconds:g} s. "
+        "Ask for less at a time."
+    )
+
+
+def too_silent(name: str, seconds: float) -> AgentError:
+    return AgentError(
+        f"The agent {name} was stopped: it gave no sign for {seconds:g} s. "
+        "Its model may be out of reach; try again, and see `threadsmith doctor` if it stays so."
+    )

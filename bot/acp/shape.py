@@ -1,0 +1,22 @@
+"""Reading JSON that may hold anything: what has the wrong shape counts as not there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def number(value: object) -> int | float | None:
+    """A finite count that JSON readers elsewhere hold exactly; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) and 0 <= value < 2**53 else None

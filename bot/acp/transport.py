@@ -1,0 +1,153 @@
+"""JSON-RPC messages over a `Process`: the SDK's `Transport`, hardened against what runs in a sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+from bot.domain import Process
+from bot.errors import AgentError
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_PARTS = 1_000_000  # values in one message: each costs some 60 bytes here for 2 on the wire
+MAX_UNANSWERED = 32  # requests of the agent that wait for our answer; beyond, it is not read further
+MAX_NAME = 256
+
+Message = dict[str, Any]
+
+
+class LineTooLong(Exception):
+    """One line went beyond the cap."""
+
+
+class Lines:
+    """Splits chunks into lines over bytes, since a chunk may end within a character."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._begun = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines this chunk completes; raises LineTooLong as soon as one is certain to be."""
+        *complete, rest = chunk.split(b"\n")
+        for part in complete:
+            self._append(part)
+            yield self.rest()
+        self._append(rest)
+
+    def rest(self) -> bytes:
+        """What was not ended by a newline, and forgets it."""
+        line = bytes(self._begun)
+        self._begun.clear()
+        return line
+
+    def _append(self, part: bytes) -> None:
+        if len(self._begun) + len(part) > self._max_bytes:
+            raise LineTooLong
+        self._begun += part
+
+
+def parse(line: bytes) -> Message | None:
+    """A JSON-RPC message, or None for anything that is not one or would cost too much to read."""
+    if line.count(b",") + line.count(b"[") + line.count(b"{") > MAX_PARTS:
+        return None
+    try:
+        value = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and _is_message(value) else None
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity are not JSON: whoever reads our events could not parse them."""
+
+
+def _is_message(value: Message) -> bool:
+    """The SDK's loop dies of an id or error of the wrong type, so those stop here."""
+    if "method" in value:
+        return _is_name(value["method"]) and ("id" not in value or _is_request_id(value["id"]))
+    return type(value.get("id")) is int and isinstance(value.get("error", {}), dict)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME
+
+
+def _is_request_id(value: object) -> bool:
+    return value is None or type(value) is int or _is_name(value)
+
+
+class ProcessTransport:
+    """Moves messages between an agent's stdio and the SDK.
+
+    Notifications never reach the SDK, which would run each in a task of its own and lose their order: they
+    go to `notice`, awaited one by one, so that a slow listener slows the agent and nothing piles up.
+    `failure` says why the stream ended when the agent did not simply close it.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        notice: Callable[[Message], Awaitable[None]],
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        self.skipped_lines = 0
+        self.failure: Exception | None = None
+        self._process = process
+        self._notice = notice
+        self._max_line_bytes = max_line_bytes
+        self._writing = asyncio.Lock()
+        self._unanswered = asyncio.Semaphore(MAX_UNANSWERED)
+        self._incoming = self._read()
+
+    async def send(self, message: Message) -> None:
+        """Write one message. An answer that nobody takes any more is dropped: its asker has gone."""
+        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        if "method" in message:
+            await self._write(line)
+            return
+        with contextlib.suppress(OSError):
+            await self._write(line)
+        self._unanswered.release()
+
+    async def receive(self) -> Message | None:
+        """The next request or response; None once the stream has ended for any reason."""
+        try:
+            return await anext(self._incoming, None)
+        except LineTooLong:
+            self.failure = AgentError(
+                f"The agent sent one message of more than {self._max_line_bytes} bytes, which is the cap, "
+                "and was cut off. Ask it for less output at a time."
+            )
+        except Exception as error:  # whatever a provider's stream raises: kept, and raised to whoever waits
+            self.failure = error
+        return None
+
+    async def close(self) -> None:
+        """Nothing to give back: the process belongs to the client, the stream ends with it."""
+
+    async def _write(self, line: bytes) -> None:
+        async with self._writing:
+            await self._process.write(line)
+
+    async def _read(self) -> AsyncIterator[Message]:
+        async for line in self._lines():
+            message = parse(line)
+            if message is None:
+                self.skipped_lines += bool(line.strip())
+            elif "id" not in message:
+                await self._notice(message)
+            else:
+                if "method" in message:
+                    await self._unanswered.acquire()
+                yield message
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        lines = Lines(self._max_line_bytes)
+        async for chunk in self._process.stdout():
+            for line in lines.feed(chunk):
+                yield line
+        yield lines.rest()

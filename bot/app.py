@@ -1,0 +1,216 @@
+"""The whole bot: built from settings, started in order, closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlite_utils import Migrations
+
+from bot.admin import AdminServer
+from bot.admin_commands import admin_commands
+from bot.config import Settings, load
+from bot.domain import SessionId
+from bot.git import Mirrors
+from bot.permissions import Permissions
+from bot.plugins import Plugins
+from bot.registries import AgentRegistry, ProviderRegistry, RouteRegistry, ServiceRegistry
+from bot.sessions import Observers, Sessions
+from bot.sessions.house import House
+from bot.slack.backfill import Backfill
+from bot.slack.commands import SlackCommands
+from bot.slack.edge import SlackEdge
+from bot.slack.listener import Listener
+from bot.slack.outbox import Outbox
+from bot.slack.progress import Progress
+from bot.slack.workspace import SlackWorkspace
+from bot.web.server import Ping, WebServer
+from storage import DataFolder, Executor, IndexFile, SessionFile, SessionStore, StateFile
+
+log = logging.getLogger(__name__)
+
+
+class Bot:
+    """`await start()`, then `await close()`. The parts are public for tests and for the admin socket."""
+
+    house: House
+    sessions: Sessions
+    commands: SlackCommands
+    outbox: Outbox
+    progress: Progress
+    slack: SlackEdge
+    web: WebServer
+
+    def __init__(self, settings: Settings, plugins: Plugins) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.agents = AgentRegistry()
+        self.providers = ProviderRegistry()
+        self._routes = RouteRegistry()
+        self._services = ServiceRegistry()
+        self._listeners: tuple[Callable[[SessionId, int], None], ...] = ()
+        self._stack = AsyncExitStack()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Bot:
+        """Raises ConfigError with all mistakes."""
+        plugins = Plugins()
+        return cls(load(path, plugins), plugins)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Raises UserError or StorageError when it cannot; then everything begun is closed again."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close all in reverse. Safe to call twice."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        folder = DataFolder(self.settings.data)
+        await asyncio.to_thread(folder.acquire)
+        self._stack.callback(folder.release)
+        store, state, index = await self._open_storage(folder)
+        epoch = await state.next_epoch()
+        self._stack.push_async_callback(self.plugins.close)
+        await self.plugins.setup(
+            self.settings.sections, self.settings.repositories, self.settings.data, epoch
+        )
+        self._register()
+        client, http = self._slack_client(await self._stack.enter_async_context(aiohttp.ClientSession()))
+        workspace = SlackWorkspace(client)
+        permissions = Permissions(self.plugins, self.settings.permissions)
+        self.house = House(
+            settings=self.settings,
+            plugins=self.plugins,
+            permissions=permissions,
+            directory=workspace,
+            folder=folder,
+            store=store,
+            state=state,
+            index=index,
+            mirrors=await self._mirrors(folder),
+            agents=self.agents.recipes,
+            default_agent=self.agents.default,
+            epoch=epoch,
+        )
+        self.sessions = Sessions(self.house)
+        await self._start_services()
+        await self._build_slack(client, http, workspace, permissions)
+        await self._start_web()
+        await self._start_admin()
+        await self._recover()
+        await self.slack.start()
+        self._stack.push_async_callback(self.slack.stop)
+        log.info("ready: %s, epoch %d", self.web.url, epoch)
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    async def _open_storage(self, folder: DataFolder) -> tuple[SessionStore, StateFile, IndexFile]:
+        executor = Executor()
+        self._stack.callback(executor.close)
+        ours, derived = Migrations("plugins"), Migrations("plugins")
+        self.plugins.call_sync("register_migrations", state=ours, index=derived)
+        state = await StateFile.open(folder.state_path, executor, plugins=ours)
+        self._stack.push_async_callback(state.close)
+        index = await IndexFile.open(folder.index_path, executor, plugins=derived)
+        self._stack.push_async_callback(index.close)
+        store = SessionStore(folder, executor)
+        self._stack.push_async_callback(store.close)
+        store.opened.append(self._watch)
+        return store, state, index
+
+    def _watch(self, file: SessionFile) -> None:
+        """Publish after commit: the edges read what they need by cursor, each at its own pace."""
+        file.listeners.append(self._committed)
+
+    def _committed(self, session: str, last_seq: int) -> None:
+        for listener in self._listeners:
+            listener(SessionId(session), last_seq)
+
+    def _register(self) -> None:
+        self.plugins.call_sync("register_agents", agents=self.agents)
+        self.plugins.call_sync("register_providers", providers=self.providers)
+        self.plugins.call_sync("register_routes", routes=self._routes)
+        self.plugins.call_sync("register_services", services=self._services)
+
+    async def _mirrors(self, folder: DataFolder) -> Mirrors:
+        mirrors = Mirrors(folder.mirrors)
+        await asyncio.to_thread(mirrors.sweep)
+        self._stack.push_async_callback(mirrors.close)
+        return mirrors
+
+    async def _start_services(self) -> None:
+        for service in self._services.services:
+            await service.start()
+            self._stack.push_async_callback(service.stop)
+
+    def _slack_client(self, http: aiohttp.ClientSession) -> tuple[AsyncWebClient, aiohttp.ClientSession]:
+        """The client of effects: nothing is repeated behind the outbox's back."""
+        slack = self.settings.slack
+        client = AsyncWebClient(slack.bot_token.reveal(), slack.api_url, session=http, retry_handlers=[])
+        return client, http
+
+    async def _build_slack(
+        self,
+        client: AsyncWebClient,
+        http: aiohttp.ClientSession,
+        workspace: SlackWorkspace,
+        permissions: Permissions,
+    ) -> None:
+        self.progress = Progress(client, self.sessions, workspace)
+        self._stack.push_async_callback(self.progress.close)
+        self.outbox = Outbox(client, self.sessions, self.progress)
+        self._stack.push_async_callback(self.outbox.close)
+        observers = Observers(self.house)
+        self._stack.push_async_callback(observers.close)
+        self._stack.push_async_callback(self.sessions.close)
+        self._listeners = (self.outbox.notify, self.progress.notify, observers.notify)
+        self.commands = SlackCommands(permissions, workspace, self.settings.slack.command)
+        self.plugins.call_sync("register_commands", commands=self.commands)
+        listener = Listener(client, self.sessions, permissions, workspace, self.progress)
+        backfill = Backfill(client, workspace, self.house.state, self.house.index, listener)
+        self.slack = SlackEdge(self.settings.slack, http, listener, self.commands, backfill)
+
+    async def _start_web(self) -> None:
+        pings: dict[str, Ping] = {"slack": self.slack.ping, "storage": self._ping_storage}
+        pings |= {s.name: s.ping for s in self._services.services if s.ping is not None}
+        self.web = WebServer(self.settings.web, pings, self.sessions.work, self._notices, self._routes.routes)
+        await self.web.start()
+        self._stack.push_async_callback(self.web.stop)
+
+    async def _start_admin(self) -> None:
+        admin = AdminServer(self.house.folder.admin_socket, admin_commands(self.house))
+        await admin.start()
+        self._stack.push_async_callback(admin.stop)
+
+    async def _recover(self) -> None:
+        """What an earlier boot owes; its streams are closed, so that nothing looks alive that is not."""
+        owed = await self.sessions.recover()
+        self._stack.push_async_callback(self._cancel_recovery)
+        self._recovery = asyncio.create_task(self._catch_up(owed), name="recovery")
+
+    async def _catch_up(self, owed: list[SessionId]) -> None:
+        for session in owed:
+            await self.progress.take_up(session)
+            self.outbox.notify(session, 0)
+
+    async def _cancel_recovery(self) -> None:
+        self._recovery.cancel()
+        await asyncio.gather(self._recovery, return_exceptions=True)
+
+    async def _ping_storage(self) -> None:
+        await self.house.state.get("ping")
+
+    def _notices(self) -> list[str]:
+        return [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]

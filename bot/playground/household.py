@@ -1,0 +1,214 @@
+"""Everything a bot needs to live in a playground, kept in one folder: ports, secrets, and its configuration.
+
+Made once and kept, so that a restart on the same folder is the same place with the same tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.playground import people
+from bot.playground.settings import PlaygroundSettings
+
+_PORTS = ("slack", "github", "bot")
+_SHAPES = {"bot_token": "xoxb-", "app_token": "xapp-", "control_token": "", "signing_secret": ""}
+_HINTS: dict[str, dict[str, Any]] = {
+    "acme/storefront": {
+        "description": "The web shop's front end: pages, header, product cards, styles",
+        "keywords": ["storefront", "shop", "header", "footer", "css", "page", "product card"],
+        "channels": ["web"],
+    },
+    "acme/ledger": {
+        "description": "The Python service that books invoices and works out tax",
+        "keywords": ["ledger", "invoice", "tax", "booking", "python service"],
+        "channels": ["backend"],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Household:
+    """A folder with a playground and a bot in it. `ports` has slack, github and bot; 0 means any free one."""
+
+    folder: Path
+    ports: dict[str, int]
+    secrets: dict[str, str]
+
+    @property
+    def bot_data(self) -> Path:
+        return self.folder / "bot"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def bot_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['bot']}"
+
+    @property
+    def slack_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['slack']}"
+
+    @property
+    def github_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['github']}"
+
+    @property
+    def playground(self) -> PlaygroundSettings:
+        """What the playground's process is started with."""
+        return PlaygroundSettings(
+            data=self.folder,
+            slack_port=self.ports["slack"],
+            github_port=self.ports["github"],
+            control_token=self.secrets["control_token"],
+            bot_token=self.secrets["bot_token"],
+            app_token=self.secrets["app_token"],
+            signing_secret=self.secrets["signing_secret"],
+            github_tokens={login: self.secrets[f"github.{login}"] for login in _logins()},
+            bot_url=self.bot_url,
+        )
+
+    def bot_table(self) -> dict[str, Any]:
+        """The bot's configuration as a TOML table, secrets by reference to files of this folder."""
+        bot = people.BOT
+        return {
+            "data": str(self.bot_data),
+            "slack": {
+                "bot_token": self._reference("bot_token"),
+                "app_token": self._reference("app_token"),
+                "api_url": f"{self.slack_url}/api/",
+            },
+            "web": {"port": self.ports["bot"]},
+            "repositories": [{"name": name, **_HINTS[name]} for name in people.REPOSITORIES],
+            "pr_creator": {
+                "github_url": self.github_url,
+                "api_url": f"{self.github_url}/api/v3",
+                "bot": {
+                    "login": bot.github,
+                    "id": bot.github_id,
+                    "name": bot.real_name,
+                    "token": self._reference(f"github.{bot.github}"),
+                },
+                "people": {
+                    person.id: {
+                        "login": person.github,
+                        "id": person.github_id,
+                        "name": person.real_name,
+                        "token": self._reference(f"github.{person.github}"),
+                    }
+                    for person in people.HUMANS
+                    if person.github
+                },
+            },
+        }
+
+    def write_config(self) -> None:
+        """Write the bot's configuration, for `threadsmith run --config`."""
+        text = "# Written by `threadsmith demo` at every start; change a copy, not this file.\n"
+        _write_private(self.config, text + _toml(self.bot_table()))
+
+    def _reference(self, name: str) -> dict[str, str]:
+        return {"file": str(self.folder / "secrets" / name)}
+
+
+def household(folder: Path, *, port: int | None = None, prefix: str = "") -> Household:
+    """The household of a folder, made when there is none yet. `prefix` marks every secret made now.
+
+    `port` is the page's; the code host's and the bot's follow it. None takes the earlier ones, or free ones.
+    """
+    folder = folder.absolute()
+    (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    made = Household(folder, _ports(folder, port), _secrets(folder, prefix))
+    made.write_config()
+    return made
+
+
+def _logins() -> list[str]:
+    return [person.github for person in people.PEOPLE.values() if person.github]
+
+
+def _secrets(folder: Path, prefix: str) -> dict[str, str]:
+    names = {**_SHAPES, **{f"github.{login}": "ghp_" for login in _logins()}}
+    return {name: _secret(folder / "secrets" / name, f"{shape}{prefix}") for name, shape in names.items()}
+
+
+def _secret(path: Path, prefix: str) -> str:
+    if not path.exists():
+        _write_private(path, prefix + secrets.token_hex(20))
+    return path.read_text()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all, and never readable by others."""
+    aside = path.with_name(f"{path.name}.new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    aside.replace(path)
+
+
+def _ports(folder: Path, port: int | None) -> dict[str, int]:
+    kept = folder / "ports.json"
+    if port:
+        ports = {name: port + i for i, name in enumerate(_PORTS)}
+    elif port is None and kept.exists():
+        return dict(json.loads(kept.read_text()))
+    else:
+        ports = _free_ports(None if port == 0 else 8765)
+    _write_private(kept, json.dumps(ports))
+    return ports
+
+
+def _free_ports(first: int | None) -> dict[str, int]:
+    """Three in a row from `first` on, or any three, that nobody listens on now."""
+    starts = range(first, first + 1000, 10) if first else []
+    for start in starts:
+        if all(_is_free(start + i) for i in range(len(_PORTS))):
+            return {name: start + i for i, name in enumerate(_PORTS)}
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
+    ports = {name: int(probe.getsockname()[1]) for name, probe in zip(_PORTS, probes, strict=True)}
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _toml(table: dict[str, Any], path: str = "") -> str:
+    """TOML for the plain tables above: text, numbers, lists, and tables in tables."""
+    plain = {k: v for k, v in table.items() if not _is_section(v)}
+    lines = [f"{k} = {_value(v)}" for k, v in plain.items()]
+    for key, value in table.items():
+        if not _is_section(value):
+            continue
+        name = f"{path}.{key}" if path else key
+        for each in value if isinstance(value, list) else [value]:
+            brackets = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
+            lines += ["", brackets, _toml(each, name).rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def _is_section(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict) and set(value) != {"file"}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)

@@ -1,0 +1,27 @@
+/** Light or dark: the system's choice until the person makes their own. */
+
+const KEPT_AS = "playground.theme";
+
+/** @returns {boolean} */
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** Apply what was chosen earlier in this browser. */
+export function restoreTheme() {
+  const kept = localStorage.getItem(KEPT_AS);
+  if (kept === "light" || kept === "dark") document.documentElement.dataset.theme = kept;
+}
+
+/** Switch to the other one, and remember it. */
+export function nextTheme() {
+  const next = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = next;
+  localStorage.setItem(KEPT_AS, next);
+}
+
+/** @returns {{label: string, picture: string}} what the button that switches should say */
+export function themeLabel() {
+  return isDark() ? { label: "Use light colours", picture: "sun" } : { label: "Use dark colours", picture: "moon" };
+}

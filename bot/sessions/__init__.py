@@ -1,0 +1,6 @@
+"""A session's life: accepted prompts, one turn at a time, and what is owed after a crash."""
+
+from bot.sessions.observers import Observers
+from bot.sessions.router import OWED, Incoming, Sessions
+
+__all__ = ["OWED", "Incoming", "Observers", "Sessions"]

@@ -1,0 +1,265 @@
+"""From a finished turn to a pull request: collect, commit, push, publish, each step read back.
+
+The push and what plugins publish are effects: once their intent is on disk, a crash is followed by a look
+outside, never by running the agent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bot.domain import (
+    Artifact,
+    Change,
+    CommitSha,
+    FileChange,
+    GitAccess,
+    GitIdentity,
+    GitPurpose,
+    Person,
+    Prompt,
+    PullRequest,
+    Repository,
+    Stage,
+)
+from bot.errors import GitError, PluginError, UserError
+from bot.git import Mirror, Policy, QuarantineLimits, branch_name, collect, commit_turn, file_changes, push
+from bot.sessions.effects import SessionEffects
+from bot.sessions.house import House
+from bot.sessions.states import branch_number
+from bot.sessions.workbench import Workbench
+from storage import SessionFile
+
+PUSH = "git.push"
+
+
+@dataclass(slots=True)
+class Landed:
+    """What came of a turn; `problem` says why something pushed has no pull request."""
+
+    files: Sequence[FileChange] = ()
+    pull_request: PullRequest | None = None
+    updated: bool = False
+    branch: str = ""
+    commit: str = ""
+    artifacts: Sequence[Artifact] = ()
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a turn starts and where its commit will go."""
+
+    target: CommitSha
+    branch: str
+    number: int
+    base_branch: str
+    head: CommitSha | None  # of the branch on the remote; None: it does not exist yet
+    previous: PullRequest | None  # open, on this branch
+
+
+class Landing:
+    """For one prompt of one session."""
+
+    def __init__(
+        self,
+        house: House,
+        file: SessionFile,
+        prompt: Prompt,
+        repository: Repository,
+        stage: Callable[[Stage], Awaitable[None]],
+    ) -> None:
+        self._house = house
+        self._file = file
+        self._prompt = prompt
+        self._repository = repository
+        self._stage = stage
+        self._effects = SessionEffects(file)
+
+    # -- before the agent ------------------------------------------------------------------------
+
+    async def ground(self, mirror: Mirror, session: Mapping[str, Any]) -> Ground:
+        """Fetch, and decide what this turn starts from. Raises UserError when that cannot be read."""
+        await mirror.fetch(await self.access(GitPurpose.FETCH))
+        previous = await self._current_pull_request(session)
+        branch, number = session["branch"], session["branch_number"]
+        if branch is None or number != branch_number(number, branch, previous.state if previous else None):
+            number = branch_number(number, branch, previous.state if previous else None)
+            branch = branch_name(self._prompt.session, session["title"], number)
+        head = await mirror.head(branch)
+        base = await mirror.head(self._repository.default_branch)
+        if base is None:
+            raise GitError(
+                f"{self._repository.name} has no branch {self._repository.default_branch}. "
+                "Set `default_branch` of this repository in the configuration."
+            )
+        still_open = previous if previous is not None and previous.state == "open" else None
+        return Ground(head or base, branch, number, self._repository.default_branch, head, still_open)
+
+    async def access(self, purpose: GitPurpose) -> GitAccess:
+        """The credential for this prompt's author; UserError when there is none."""
+        found = await self._house.plugins.first(
+            "git_access", repository=self._repository, person=self._prompt.author, purpose=purpose
+        )
+        if not isinstance(found, GitAccess):
+            raise UserError(
+                f"No plugin knows how to reach {self._repository.name}. Enable `pr_creator` in the settings."
+            )
+        return found
+
+    async def check_identity(self) -> None:
+        """Raises UserError when this author's work could not be handed in; asked before any work is done."""
+        await self.access(GitPurpose.PUSH)
+
+    async def identity(self, person: Person) -> GitIdentity | None:
+        found = await self._house.plugins.first("git_identity", person=person)
+        return found if isinstance(found, GitIdentity) else None
+
+    async def _current_pull_request(self, session: Mapping[str, Any]) -> PullRequest | None:
+        if not session["branch"] or not session["pull_request"]:
+            return None
+        found = await self._house.plugins.first(
+            "find_pull_request", limit=60.0, repository=self._repository, branch=session["branch"]
+        )
+        return found if isinstance(found, PullRequest) else None
+
+    # -- after the agent -------------------------------------------------------------------------
+
+    async def land(
+        self, mirror: Mirror, bench: Workbench, ground: Ground, summary: str, title: str
+    ) -> Landed:
+        """Bring the workspace's content to a pull request. Nothing changed: an empty Landed."""
+        await self._stage(Stage.COLLECT)
+        intent = await self._commit(mirror, bench, ground, summary, title)
+        return Landed() if intent is None else await self.deliver(mirror, intent)
+
+    async def _commit(
+        self, mirror: Mirror, bench: Workbench, ground: Ground, summary: str, title: str
+    ) -> dict[str, Any] | None:
+        """The turn's one commit, in the mirror; None when nothing changed."""
+        assert bench.base is not None
+        limits, git = self._house.settings.limits, self._house.settings.git
+        policy = Policy(
+            files=limits.changed_files, file_mib=git.blob_mib, allow_workflows=git.allow_workflow_changes
+        )
+        author = await self.identity(self._prompt.author)
+        committer = GitIdentity(git.bot_name, git.bot_email)
+        quarantine = QuarantineLimits(bundle_mib=limits.bundle_mib)
+        async with (
+            aclosing(bench.collect(mirror)) as bundle,
+            collect(mirror, bundle, bench.base, policy=policy, limits=quarantine) as collected,
+        ):
+            commit = await commit_turn(
+                mirror,
+                collected,
+                session=self._prompt.session,
+                parent=ground.target,
+                author=author or committer,
+                committer=committer,
+                co_authors=await self._co_authors(),
+                message=f"{title}\n\nAsked for by {self._prompt.author.name} through Threadsmith.",
+                date=self._prompt.accepted_at,
+            )
+        if commit is None:
+            return None
+        files = await file_changes(mirror, ground.target, commit)
+        return {
+            "repository": self._repository.name,
+            "branch": ground.branch,
+            "number": ground.number,
+            "base_branch": ground.base_branch,
+            "commit": commit,
+            "parent": ground.target,
+            "expected": ground.head,
+            "files": [asdict(each) for each in files],
+            "summary": summary,
+            "title": title,
+            "previous": asdict(ground.previous) if ground.previous else None,
+        }
+
+    async def deliver(self, mirror: Mirror, intent: dict[str, Any]) -> Landed:
+        """Push what was committed and publish it. Also the way a turn is finished after a crash."""
+        commit, branch = CommitSha(intent["commit"]), str(intent["branch"])
+        expected = CommitSha(intent["expected"]) if intent["expected"] else None
+        access = await self.access(GitPurpose.PUSH)
+
+        async def look() -> dict[str, Any] | None:
+            there = await mirror.remote_head(access, branch)
+            return {"commit": commit} if there == commit else None
+
+        async def do() -> dict[str, Any]:
+            await push(mirror, access, commit, branch, expected=expected)
+            return {"commit": commit}
+
+        await self._stage(Stage.PUSH)
+        await self._effects.once(PUSH, push_key(self._prompt), intent=intent, find=look, do=do)
+        await self._stage(Stage.PULL_REQUEST)
+        landed = await self._publish(await self._change(intent))
+        if access.note:
+            landed.notes.append(access.note)
+        return landed
+
+    async def _publish(self, change: Change) -> Landed:
+        landed = Landed(change.files, branch=change.branch, commit=change.commit)
+        answers = await self._house.plugins.call("publish", limit=None, change=change, effects=self._effects)
+        made: list[Artifact | PullRequest] = []
+        for answer in answers:
+            if isinstance(answer.error, PluginError):
+                landed.problem = f"Publishing failed (incident {answer.error.incident}, see the bot's log)."
+            elif answer.error is not None:
+                landed.problem = str(answer.error)
+            made += answer.value or ()
+        landed.pull_request = next((each for each in made if isinstance(each, PullRequest)), None)
+        landed.updated = change.previous is not None
+        landed.artifacts = [each for each in made if isinstance(each, Artifact)]
+        if landed.pull_request is not None and landed.pull_request.note:
+            landed.notes.append(landed.pull_request.note)
+        return landed
+
+    async def _change(self, intent: Mapping[str, Any]) -> Change:
+        return Change(
+            session=self._prompt.session,
+            prompt=self._prompt,
+            repository=self._repository,
+            participants=await participants(self._file),
+            branch=intent["branch"],
+            base_branch=intent["base_branch"],
+            commit=CommitSha(intent["commit"]),
+            files=[FileChange(**each) for each in intent["files"]],
+            summary=intent["summary"],
+            previous=PullRequest(**intent["previous"]) if intent["previous"] else None,
+            title=intent["title"],
+        )
+
+    async def _co_authors(self) -> list[GitIdentity]:
+        """Those whose earlier prompts left work in the sandbox that no commit holds yet."""
+        found: dict[str, GitIdentity] = {}
+        for row in reversed(await self._file.prompts()):
+            if row["id"] >= self._prompt.id or row["author_id"] == self._prompt.author.id:
+                continue
+            if row["state"] not in {"stopped", "failed"}:
+                break
+            identity = await self.identity(person_of(row))
+            if identity is not None:
+                found[identity.email] = identity
+        return list(found.values())
+
+
+def push_key(prompt: Prompt) -> str:
+    return f"push:{prompt.id}"
+
+
+def person_of(row: Mapping[str, Any]) -> Person:
+    """The author of a prompt or a participant as a file's row has it."""
+    author = row["author"]
+    return Person(
+        id=row["author_id"], team=author.get("team", ""), name=author.get("name") or row["author_name"]
+    )
+
+
+async def participants(file: SessionFile) -> list[Person]:
+    return [person_of(row) for row in await file.participants()]

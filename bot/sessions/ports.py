@@ -1,0 +1,18 @@
+"""What sessions need from the outside, as they see it: each edge brings its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.domain import Person, ThreadKey, ThreadMessage
+
+
+class Directory(Protocol):
+    """People and places. A read that failed raises; it never becomes "no such person"."""
+
+    async def person(self, team: str, user: str) -> Person: ...
+    async def channel_name(self, channel: str) -> str: ...
+    async def thread(
+        self, thread: ThreadKey, before_ts: str | None, limit: int
+    ) -> Sequence[ThreadMessage]: ...

@@ -1,0 +1,357 @@
+"""One turn: from a claimed prompt to one visible end, whatever happens between.
+
+The stages are DESIGN's, in order. A turn ends in exactly one transaction that writes its state, its last
+event and its final message's outbox row; a newer boot's epoch makes that transaction write nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from bot.acp.client import text_block
+from bot.acp.turn import StopReason
+from bot.domain import (
+    EventType,
+    Prompt,
+    PromptId,
+    PromptState,
+    Repository,
+    SessionId,
+    Stage,
+)
+from bot.errors import AgentError, UserError
+from bot.sessions.brief import brief, context_of
+from bot.sessions.choosing import Choosing, permitted
+from bot.sessions.ending import Ending, write_ending
+from bot.sessions.house import House
+from bot.sessions.landing import PUSH, Ground, Landed, Landing, person_of, push_key
+from bot.sessions.record import Record
+from bot.sessions.states import Way, title_of, way_of
+from bot.sessions.workbench import Kept, Workbench
+from storage import NewEvent, SessionFile
+
+log = logging.getLogger(__name__)
+
+_KEEP_SECONDS = 60.0
+
+
+class Turn:
+    """`run` it once. `stop` may be called at any time; the fence is then already on disk."""
+
+    def __init__(self, house: House, file: SessionFile, bench: Workbench, row: Mapping[str, Any]) -> None:
+        self._house = house
+        self._file = file
+        self._bench = bench
+        self._row = row
+        self.prompt_id = PromptId(row["id"])
+        self._prompt = _prompt_of(row, SessionId(file.name))
+        self._record = Record(file, self.prompt_id, house.epoch)
+        self._ending = Ending(self._prompt)
+        self._job: asyncio.Task[bool] | None = None
+        self._phase = "preparing"
+        self._stopping = False
+        self._stopper: asyncio.Task[None] | None = None
+        self._ground: Ground | None = None
+        self._repository: Repository | None = None
+
+    # -- the frame -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Everything, the end included. Raises only when even the end could not be written."""
+        self._job = asyncio.create_task(self._decide_and_work(), name=f"turn {self.prompt_id}")
+        ended = True
+        try:
+            ended = await self._job
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            await self._was_stopped()
+        except UserError as error:
+            await self._failed(str(error))
+        except Exception:  # nothing ends in silence
+            incident = uuid.uuid4().hex[:8]
+            log.exception(
+                "turn %s of session %s failed (incident %s)", self.prompt_id, self._file.name, incident
+            )
+            await self._failed(
+                f"Something broke on our side (incident {incident}; the bot's log has the details). "
+                "Try again; tell whoever runs this bot if it stays so."
+            )
+        if self._stopper is not None:
+            await self._stopper
+        if ended:
+            await self._end()
+
+    def stop(self) -> None:
+        """Cancel what can be cancelled. A turn that already pushes is finished: half a push helps nobody."""
+        if self._stopping or self._phase == "landing":
+            return
+        self._stopping = True
+        if self._phase == "preparing" and self._job is not None:
+            self._job.cancel()
+        elif self._phase == "working":
+            self._stopper = asyncio.create_task(self._stop_agent())
+
+    async def _stop_agent(self) -> None:
+        self._record.closed = True
+        if not await self._bench.cancel_agent():
+            await self._bench.drop_agent()
+
+    async def _decide_and_work(self) -> bool:
+        """False when the turn does not end here, because a question is open."""
+        effects = [
+            effect
+            for effect in await self._file.effects()
+            if effect["intent"].get("prompt_id") == self.prompt_id
+        ]
+        effects += [
+            e for e in await self._file.effects(kind_prefix=PUSH) if e["key"] == push_key(self._prompt)
+        ]
+        tries = int(self._row["interrupted"]) + 1
+        way = way_of(tries, self._house.settings.limits.attempts, effects)
+        if way is Way.STOP:
+            self._stopping = True
+            await self._was_stopped()
+            return True
+        if way is Way.GIVE_UP:
+            raise UserError(
+                f"It was cut off {self._house.settings.limits.attempts} times and is not tried again. "
+                "Ask again when the machine is well."
+            )
+        async with asyncio.timeout(self._house.settings.limits.turn_seconds + _KEEP_SECONDS):
+            if way is Way.LAND:
+                await self._land_again(next(e for e in effects if e["kind"] == PUSH))
+                return True
+            if tries > 1:
+                self._ending.notes.append(
+                    "The bot was restarted in the middle of this; the work began again."
+                )
+            return await self._work()
+
+    # -- the stages ------------------------------------------------------------------------------
+
+    async def _work(self) -> bool:
+        await self._permit()
+        await self._stage(Stage.CLASSIFY)
+        chosen = await Choosing(self._house, self._file, self._prompt).choose()
+        if chosen is None:
+            return False
+        repository, moved_from = chosen
+        self._repository = repository
+        if moved_from is not None:
+            await self._bench.release()
+            self._kept(moved_from, None).drop()
+        landing = Landing(self._house, self._file, self._prompt, repository, self._stage)
+        summary, title = await self._with_agent(landing, repository)
+        if self._stopping:
+            await self._was_stopped()
+            return True
+        self._phase = "landing"
+        assert self._ground is not None
+        mirror = self._house.mirrors.of(repository.name)
+        landed = await landing.land(mirror, self._bench, self._ground, summary, title)
+        await self._landed(landed)
+        return True
+
+    async def _permit(self) -> None:
+        await self._stage(Stage.PERMIT)
+        self._prompt = await permitted(self._house, self._file, self._prompt)
+        self._ending.prompt = self._prompt
+
+    async def _with_agent(self, landing: Landing, repository: Repository) -> tuple[str, str]:
+        """Sandbox, repository, agent, prompt: returns the agent's last words and a title."""
+        await self._make_ready(landing, repository)
+        await self._stage(Stage.AGENT_START)
+        session = await self._file.session()
+        recipe = self._recipe(repository)
+        self._ending.agent = recipe.name
+        await self._progress("Starting the agent")
+        agent = await self._bench.agent(recipe, None)
+        await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
+        await self._progress(f"Ready in {repository.name}", done=True)
+        blocks = [
+            text_block(text)
+            for text in brief(self._prompt, await context_of(self._house, session, self._prompt, repository))
+        ]
+        self._phase = "working"
+        reason = await self._bench.prompt(blocks, self._record.take)
+        await self._record.close()
+        await self._note_output()
+        if reason not in {StopReason.END_TURN, StopReason.CANCELLED}:
+            self._ending.notes.append(f"The agent ended early ({reason.value.replace('_', ' ')}).")
+        if reason is StopReason.CANCELLED and not self._stopping:
+            raise AgentError("The agent gave up by itself. Ask again.")
+        summary = self._record.summary
+        return summary, title_of(summary) or title_of(self._prompt.text) or "Changes"
+
+    async def _make_ready(self, landing: Landing, repository: Repository) -> None:
+        """The credential first, since nobody should wait for work that cannot be handed in."""
+        mirror = self._house.mirrors.of(repository.name)
+        session = await self._file.session()
+        await landing.check_identity()
+        fetching = asyncio.create_task(landing.ground(mirror, session))
+        try:
+            await self._stage(Stage.LEASE)
+            if await self._bench.open(repository, self._progress):
+                await self._file.record(
+                    [
+                        NewEvent(
+                            EventType.SANDBOX_LEASED,
+                            {"sandbox": self._bench.sandbox_id, "cold": True},
+                            self.prompt_id,
+                        )
+                    ]
+                )
+            self._ground = await fetching
+        except BaseException:
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+            raise
+        await self._stage(Stage.SYNC)
+        await self._progress(f"Bringing in {repository.name}")
+        last = session["head_commit"]
+        notes = await self._bench.bring(
+            mirror, self._ground.target, last, self._kept(repository.name, session["base_commit"])
+        )
+        self._ending.notes += notes
+        await self._file.update_session(base_commit=self._ground.target, base_branch=self._ground.base_branch)
+
+    # -- the ends --------------------------------------------------------------------------------
+
+    async def _land_again(self, row: Mapping[str, Any]) -> None:
+        """After a crash behind the push's intent: read GitHub, finish, never run the agent again."""
+        self._phase = "landing"
+        intent = dict(row["intent"])
+        repository = self._house.repository(intent["repository"])
+        if repository is None:
+            raise UserError(
+                f"{intent['repository']} is not configured any more; its branch {intent['branch']} may exist."
+            )
+        await self._permit()
+        self._repository = repository
+        landing = Landing(self._house, self._file, self._prompt, repository, self._stage)
+        mirror = self._house.mirrors.of(repository.name)
+        self._ending.notes.append(
+            "The bot was restarted while this was being pushed; it was finished afterwards."
+        )
+        self._ending.summary = intent["summary"]
+        await self._landed(await landing.deliver(mirror, intent), intent)
+
+    async def _landed(self, landed: Landed, intent: Mapping[str, Any] | None = None) -> None:
+        ending = self._ending
+        ending.summary = ending.summary or self._record.summary
+        ending.commands = self._record.commands
+        ending.files = [asdict(each) for each in landed.files]
+        ending.notes += landed.notes
+        ending.artifacts = list(landed.artifacts)
+        if landed.commit:
+            number = intent["number"] if intent else (self._ground.number if self._ground else 1)
+            ending.fields = {"branch": landed.branch, "branch_number": number, "head_commit": landed.commit}
+        if self._repository is not None:
+            self._kept(self._repository.name, None).drop()
+        if landed.pull_request is not None:
+            ending.pull_request, ending.updated = landed.pull_request, landed.updated
+        if landed.problem:
+            ending.fail(f"The work is on branch {landed.branch}, but has no pull request. {landed.problem}")
+
+    async def _was_stopped(self) -> None:
+        """Keep what there is, and say so."""
+        await self._record.close()
+        stop = [
+            e
+            for e in await self._file.effects(kind_prefix="turn.stop")
+            if e["key"] == f"stop:{self.prompt_id}"
+        ]
+        self._ending.stop(
+            str(stop[0]["intent"]["by"]) if stop else self._prompt.author.id, await self._keep()
+        )
+
+    async def _failed(self, text: str) -> None:
+        await self._record.close()
+        kept = await self._keep()
+        self._ending.commands = self._record.commands
+        self._ending.fail(f"{text} {kept}".strip() if self._phase != "preparing" else text)
+
+    async def _keep(self) -> str:
+        """Save uncommitted work for the next turn if that is possible; returns words for the thread."""
+        if self._phase == "preparing" or self._repository is None or self._bench.base is None:
+            return "Nothing had been changed yet."
+        kept = self._kept(self._repository.name, None)
+        mirror = self._house.mirrors.of(self._repository.name)
+        limit = self._house.settings.limits.bundle_mib
+        try:
+            async with (
+                asyncio.timeout(_KEEP_SECONDS),
+                contextlib.aclosing(self._bench.collect(mirror)) as chunks,
+            ):
+                if await kept.save(chunks, limit):
+                    return "What was done so far is kept here; nothing was pushed. Reply to go on from there."
+            return f"What was done so far is larger than {limit} MiB and could not be kept."
+        except (UserError, TimeoutError):
+            log.warning("session %s: work could not be kept", self._file.name, exc_info=True)
+            await self._bench.release()
+            return "What was done so far could not be kept, because its sandbox is gone."
+
+    async def _end(self) -> None:
+        """The one transaction. Effects that were left open are closed: their outcome was just written."""
+        await self._stage(Stage.DONE)
+        await write_ending(self._file, self._ending, self._house.epoch, self._house.now())
+        for effect in await self._file.effects(("pending", "sending")):
+            if not effect["kind"].startswith("thread."):
+                await self._file.effect_failed(effect["id"], "the turn ended", retry=False)
+        await self._house.index.apply(await self._file.summary())
+
+    # -- small things ----------------------------------------------------------------------------
+
+    def _recipe(self, repository: Repository) -> Any:
+        name = repository.agent or self._house.default_agent
+        recipe = self._house.agents.get(name)
+        if recipe is None:
+            known = ", ".join(sorted(self._house.agents)) or "none"
+            raise UserError(
+                f"There is no agent named {name}; known: {known}. Check `agent` in the configuration."
+            )
+        return recipe
+
+    def _kept(self, repository: str, base: str | None) -> Kept:
+        name = f"{self._file.name}-{repository.replace('/', '-')}.bundle"
+        return Kept(self._house.folder.path / "kept" / name, base)  # type: ignore[arg-type]  # checked by the mirror
+
+    async def _stage(self, stage: Stage) -> None:
+        await self._file.stage(self.prompt_id, stage, self._house.now())
+
+    async def _note_output(self) -> None:
+        for stage, at in (
+            (Stage.FIRST_OUTPUT, self._record.first_output),
+            (Stage.LAST_OUTPUT, self._record.last_output),
+        ):
+            if at is not None:
+                await self._file.stage(self.prompt_id, stage, at)
+
+    async def _progress(self, text: str, done: bool = False) -> None:
+        await self._file.append(
+            [NewEvent(EventType.TURN_PROGRESS, {"text": text, "done": done}, self.prompt_id)],
+            self._house.epoch,
+        )
+
+
+def _prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
+    return Prompt(
+        id=PromptId(row["id"]),
+        session=session,
+        source=row["source"],
+        key=row["key"],
+        author=person_of(row),
+        text=row["text"],
+        state=PromptState(row["state"]),
+        attempt=row["attempt"],
+        accepted_at=row["accepted_at"],
+        message_ts=row["message_ts"],
+        repository=row["repository"] or None,
+    )

@@ -1,0 +1,231 @@
+"""What a session works with: its leased sandbox, the repository in it, and the agent running there.
+
+Kept warm between turns; whatever breaks is thrown away and made anew by the next turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bot.acp.client import AgentClient
+from bot.acp.inbox import OnUpdate
+from bot.acp.turn import AgentLimits, StopReason
+from bot.domain import AgentRecipe, CommitSha, Lease, LeaseRequest, Repository, Sandbox, SandboxId, SessionId
+from bot.errors import SandboxError, SandboxGone, SandboxUnreachable, UserError
+from bot.git import Mirror, sandbox_side
+from bot.sandbox_io import check, output, write_file
+from bot.sessions.house import House
+
+log = logging.getLogger(__name__)
+
+_GIT_SECONDS = 600.0
+_BUNDLE_SECONDS = 300.0
+_MIB = 1024 * 1024
+_COLLECTING = "hand out its work"
+
+
+class Workbench:
+    """One session's. `base` is the commit the sandbox's work builds on, None while nothing is there."""
+
+    def __init__(self, house: House, session: SessionId) -> None:
+        self._house = house
+        self._session = session
+        self._lease: Lease | None = None
+        self._repository: str | None = None
+        self._agent: AgentClient | None = None
+        self._inside: set[CommitSha] = set()
+        self.base: CommitSha | None = None
+
+    @property
+    def leased(self) -> bool:
+        return self._lease is not None
+
+    @property
+    def sandbox_id(self) -> SandboxId | None:
+        return self._lease.sandbox.id if self._lease is not None else None
+
+    # -- the sandbox -----------------------------------------------------------------------------
+
+    async def open(self, repository: Repository, progress: Callable[[str], Awaitable[None]]) -> bool:
+        """Have a living sandbox for this repository; true when a new one had to be leased."""
+        if self._lease is not None and self._repository == repository.name and await self._alive(self._lease):
+            return False
+        await self.release()
+        request = LeaseRequest(self._session, repository, self._house.epoch, None, progress)
+        lease = await self._house.plugins.first("lease_sandbox", limit=None, request=request)
+        if lease is None:
+            raise SandboxError(
+                "No plugin offers a sandbox. Enable `sandbox_runner`, or one like it, in the settings."
+            )
+        self._lease, self._repository = lease, repository.name
+        return True
+
+    async def release(self) -> None:
+        """Give the sandbox back; safe to call at any time."""
+        agent, self._agent = self._agent, None
+        lease, self._lease = self._lease, None
+        self._repository, self.base = None, None
+        self._inside.clear()
+        if agent is not None:
+            await agent.close(grace_seconds=0)
+        if lease is not None:
+            with contextlib.suppress(SandboxError):
+                await lease.release()
+
+    async def _alive(self, lease: Lease) -> bool:
+        try:
+            return await lease.sandbox.alive()
+        except SandboxUnreachable:
+            return False  # it is released, and so ended, before another one is leased
+
+    # -- the repository in it --------------------------------------------------------------------
+
+    async def bring(self, mirror: Mirror, target: CommitSha, last: CommitSha | None, kept: Kept) -> list[str]:
+        """Have the repository at `target`, with all work that is not committed yet on top of it.
+
+        `last` is the last commit the host made of this sandbox's work. Returns notes for the thread.
+        """
+        if self.base is None:
+            return await self._unpack(mirror, target, kept)
+        return await self._move(mirror, target, last)
+
+    async def _unpack(self, mirror: Mirror, target: CommitSha, kept: Kept) -> list[str]:
+        saved = kept.base
+        start = target if saved is None or not await mirror.contains(saved) else saved
+        sandbox = self._sandbox
+        clone = sandbox_side.clone(sandbox.workspace)
+        stream = mirror.bundle(start)
+        await check(sandbox, clone, "unpack the repository", stdin=stream, timeout_seconds=_GIT_SECONDS)
+        self.base = start
+        self._inside.add(start)
+        if saved is None:
+            return []
+        if start != saved:
+            return ["Work that an earlier turn had kept could not be brought back: its base is gone."]
+        restore = sandbox_side.restore(sandbox.workspace)
+        await check(sandbox, restore, "bring back kept work", stdin=kept.read(), timeout_seconds=_GIT_SECONDS)
+        return await self._move(mirror, target, None)
+
+    async def _move(self, mirror: Mirror, target: CommitSha, last: CommitSha | None) -> list[str]:
+        if last is not None and last not in self._inside:
+            await self._sync(mirror, last, last)  # a squash-merged commit is not part of what follows it
+        synced = await self._sync(mirror, target, last)
+        self.base = target
+        if synced.state != "conflicts":
+            return []
+        return [
+            f"The branch moved and conflicts with work in progress in: {', '.join(synced.conflicts[:5])}."
+        ]
+
+    async def _sync(self, mirror: Mirror, target: CommitSha, last: CommitSha | None) -> sandbox_side.Synced:
+        command = sandbox_side.sync(self._sandbox.workspace, target, last)
+        stream = b"" if target in self._inside else mirror.bundle(target, have=sorted(self._inside))
+        out = await check(
+            self._sandbox, command, "move to the current commit", stdin=stream, timeout_seconds=_GIT_SECONDS
+        )
+        self._inside.add(target)
+        return sandbox_side.parse_sync(out)
+
+    async def collect(self, mirror: Mirror) -> AsyncGenerator[bytes, None]:
+        """All the workspace holds, as a bundle on top of `base`; also when the agent broke its `.git`."""
+        assert self.base is not None
+        sandbox, base, gave = self._sandbox, self.base, False
+        try:
+            async for chunk in output(
+                sandbox, sandbox_side.collect(sandbox.workspace, base), _COLLECTING, _BUNDLE_SECONDS
+            ):
+                gave = True
+                yield chunk
+            return
+        except SandboxGone:
+            raise
+        except SandboxError:
+            if gave:
+                raise
+        afresh = sandbox_side.collect_afresh(sandbox.workspace, base)
+        async for chunk in output(sandbox, afresh, _COLLECTING, _BUNDLE_SECONDS, stdin=mirror.bundle(base)):
+            yield chunk
+
+    # -- the agent -------------------------------------------------------------------------------
+
+    async def agent(self, recipe: AgentRecipe, resume: str | None) -> AgentClient:
+        """The agent, started and with a session open. One that ended is started anew."""
+        if self._agent is not None and self._agent.usable and self._agent.name == recipe.name:
+            return self._agent
+        await self.drop_agent()
+        limits = self._house.settings.limits
+        client = AgentClient(
+            recipe.name,
+            limits=AgentLimits(
+                idle_seconds=float(limits.idle_seconds), turn_seconds=float(limits.turn_seconds)
+            ),
+        )
+        sandbox = self._sandbox
+        for path, content in recipe.files.items():
+            await write_file(sandbox, f"{sandbox.home}/{path}", content)
+        process = await sandbox.exec(recipe.command, cwd=sandbox.workspace, env=self._environment(recipe.env))
+        await client.start(process, sandbox.workspace, session_id=resume)
+        self._agent = client
+        return client
+
+    async def prompt(self, blocks: Sequence[Mapping[str, Any]], on_update: OnUpdate) -> StopReason:
+        """One turn of the agent that `agent` started."""
+        if self._agent is None:
+            raise UserError("The agent is gone; ask again.")
+        return await self._agent.prompt(blocks, on_update)
+
+    async def cancel_agent(self) -> bool:
+        """Ask the agent to stop. False: it did not, and has to be ended."""
+        return self._agent is None or await self._agent.cancel()
+
+    async def drop_agent(self) -> None:
+        """End the agent; the next turn starts a new one."""
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            await agent.close(grace_seconds=0)
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {"HOME": self._sandbox.home, **extra}
+
+    @property
+    def _sandbox(self) -> Sandbox:
+        if self._lease is None:
+            raise UserError("The sandbox was given back while it was needed; ask again.")
+        return self._lease.sandbox
+
+
+class Kept:
+    """Work that never became a commit, as the bundle its sandbox handed out: an opaque file on the host."""
+
+    def __init__(self, path: Path, base: CommitSha | None) -> None:
+        self._path = path
+        self.base = base if path.exists() else None
+
+    async def read(self) -> AsyncIterator[bytes]:
+        with self._path.open("rb") as file:
+            while chunk := file.read(_MIB):
+                yield chunk
+
+    async def save(self, chunks: AsyncIterator[bytes], limit_mib: int) -> bool:
+        """Write a bundle, whole or not at all. False when it was larger than the limit."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside, size = self._path.with_suffix(".new"), 0
+        with aside.open("wb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit_mib * _MIB:
+                    break
+                file.write(chunk)
+        if size > limit_mib * _MIB:
+            aside.unlink()
+            return False
+        aside.replace(self._path)
+        return True
+
+    def drop(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self.base = None

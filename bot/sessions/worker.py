@@ -1,0 +1,114 @@
+"""One session at work: claims its prompts in order, runs one turn at a time, keeps the lease warm between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from bot.domain import PromptId, SessionId
+from bot.sessions.ending import withdrawn
+from bot.sessions.house import House
+from bot.sessions.slots import Slots
+from bot.sessions.turn import Turn
+from bot.sessions.workbench import Workbench
+from storage import SessionFile
+
+log = logging.getLogger(__name__)
+_RETRY_SECONDS = 5.0
+
+
+class SessionWorker:
+    """Exists while its session has something to do or a warm lease; then `retired` is told, at once."""
+
+    def __init__(
+        self,
+        house: House,
+        session: SessionId,
+        slots: Slots,
+        retired: Callable[[SessionWorker], None],
+        settle: Callable[[SessionId], Awaitable[None]],
+    ) -> None:
+        self.session = session
+        self._house = house
+        self._slots = slots
+        self._retired = retired
+        self._settle = settle
+        self._woken = asyncio.Event()
+        self._bench = Workbench(house, session)
+        self._turn: Turn | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"session {self.session}")
+
+    def wake(self) -> None:
+        """Look again: something was accepted, answered or stopped."""
+        self._woken.set()
+
+    def stop(self, prompt: PromptId) -> None:
+        """Stop the turn of this prompt if it runs here; its fence is already on disk."""
+        if self._turn is not None and self._turn.prompt_id == prompt:
+            self._turn.stop()
+
+    async def close(self) -> None:
+        """End at once; what was running stays claimed and is taken up by the next boot."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._bench.release()
+
+    async def _run(self) -> None:
+        async with self._house.store.use(self.session) as file:
+            while True:
+                self._woken.clear()
+                try:
+                    if await self._step(file):
+                        continue
+                except Exception:  # whatever broke, the session must stay able to go on
+                    log.exception("session %s: a step failed; trying again", self.session)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                if not await self._sleep():
+                    self._retired(self)  # at once, so that the next wake makes a new worker
+                    break
+        await self._settle(self.session)
+
+    async def _step(self, file: SessionFile) -> bool:
+        """Run the next prompt, if there is one that may run."""
+        await self._stop_waiting(file)
+        queued = await file.prompts(states=("queued",))
+        if not queued:
+            return False
+        async with self._slots.take(queued[0]["author_id"]):
+            row = await file.claim(self._house.epoch)
+            if row is None:
+                return False
+            self._turn = Turn(self._house, file, self._bench, row)
+            try:
+                await self._turn.run()
+            finally:
+                self._turn = None
+        return True
+
+    async def _stop_waiting(self, file: SessionFile) -> None:
+        """A question that somebody stopped: it goes back to the queue, where its stop is carried out."""
+        for row in await file.prompts(("waiting",)):
+            stops = [
+                e for e in await file.effects(kind_prefix="turn.stop") if e["key"] == f"stop:{row['id']}"
+            ]
+            if stops:
+                await file.answer(row["id"], row["repository"] or "", effects=[withdrawn(row["id"])])
+
+    async def _sleep(self) -> bool:
+        """Wait for news. False when there is none and nothing is kept warm: the worker may end."""
+        if not self._bench.leased:
+            return self._woken.is_set()
+        try:
+            await asyncio.wait_for(self._woken.wait(), self._house.settings.limits.lease_idle_seconds)
+        except TimeoutError:
+            await self._bench.release()
+            return self._woken.is_set()
+        return True

@@ -1,0 +1,185 @@
+"""What arrived from Slack, read into a handful of plain records. Pure; nothing here answers Slack.
+
+A body that is not one of these is ignored, and `read` says so with None. Everything in a body is
+untrusted: a field of the wrong type makes the whole body unread, never half read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.domain import ThreadKey
+from bot.slack.text import is_stop, mentions, plain, spoken_to
+
+PICK_REPOSITORY = "choose_repository"
+STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
+_PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message that may be a prompt. `addressed` is false for an unmentioned reply in a thread."""
+
+    thread: ThreadKey
+    ts: str
+    user: str
+    user_team: str
+    text: str
+    addressed: bool
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    channel: str
+    ts: str
+    thread: ThreadKey
+    user: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    channel: str
+    ts: str
+    thread: ThreadKey
+
+
+@dataclass(frozen=True, slots=True)
+class StopPressed:
+    """The native Stop button, or a ❌ on a message. `ts` names a message whose thread is not known yet."""
+
+    team: str
+    channel: str
+    user: str
+    thread_ts: str | None
+    ts: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """An answer to the repository picker. `value` is `prompt id|repository`, as we had put it there."""
+
+    thread: ThreadKey
+    user: str
+    user_team: str
+    value: str
+
+
+Intake = Said | Edited | Deleted | StopPressed | Picked
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _text(source: Mapping[str, Any], key: str) -> str:
+    value = source.get(key)
+    if not isinstance(value, str) or not value:
+        raise _Unreadable(key)
+    return value
+
+
+def _table(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = source.get(key)
+    if not isinstance(value, Mapping):
+        raise _Unreadable(key)
+    return value
+
+
+def bot_user(body: Mapping[str, Any]) -> str | None:
+    """The bot's own user id, as the envelope of an event tells it."""
+    grants = body.get("authorizations")
+    if not isinstance(grants, list):
+        return None
+    for grant in grants:
+        if isinstance(grant, Mapping) and grant.get("is_bot") and isinstance(grant.get("user_id"), str):
+            return str(grant["user_id"])
+    return None
+
+
+def read(body: Mapping[str, Any], me: str) -> Intake | None:
+    """The record in a Socket Mode or HTTP body; `me` is the bot's user id. None for all we ignore."""
+    try:
+        if body.get("type") == "event_callback":
+            return _event(_text(body, "team_id"), _table(body, "event"), me)
+        if body.get("type") == "block_actions":
+            return _picked(body)
+    except _Unreadable:
+        return None
+    return None
+
+
+def _event(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
+    kind = event.get("type")
+    if kind in {"message", "app_mention"}:
+        return _message(team, event, me)
+    if kind == "agent_session_stopped":
+        return StopPressed(
+            team, _text(event, "channel"), _text(event, "user"), _text(event, "thread_ts"), None
+        )
+    if kind == "reaction_added" and event.get("reaction") in STOP_REACTIONS:
+        item = _table(event, "item")
+        if item.get("type") != "message":
+            return None
+        return StopPressed(team, _text(item, "channel"), _text(event, "user"), None, _text(item, "ts"))
+    return None
+
+
+def _message(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
+    channel = _text(event, "channel")
+    subtype = event.get("subtype")
+    if subtype == "message_changed":
+        return _edited(team, channel, _table(event, "message"), _table(event, "previous_message"), me)
+    if subtype == "message_deleted":
+        gone = _table(event, "previous_message")
+        ts = _text(event, "deleted_ts")
+        return Deleted(channel, ts, ThreadKey(team, channel, str(gone.get("thread_ts") or ts)))
+    if subtype not in _PERSON_SUBTYPES or event.get("bot_id") or event.get("user") == me:
+        return None
+    ts, user, raw = _text(event, "ts"), _text(event, "user"), str(event.get("text") or "")
+    thread_ts = event.get("thread_ts")
+    direct = event.get("channel_type") == "im"
+    mentioned = event.get("type") == "app_mention" or me in mentions(raw)
+    if not (direct or mentioned or thread_ts):
+        return None
+    if not (direct or mentioned) and spoken_to(raw) is not None:
+        return None  # people talking to each other in our thread
+    text = plain(raw, me)
+    return Said(
+        thread=ThreadKey(team, channel, str(thread_ts or ts)),
+        ts=ts,
+        user=user,
+        user_team=str(event.get("user_team") or event.get("team") or team),
+        text=text,
+        addressed=direct or mentioned,
+        stop=is_stop(text),
+    )
+
+
+def _edited(
+    team: str, channel: str, now: Mapping[str, Any], before: Mapping[str, Any], me: str
+) -> Edited | None:
+    if now.get("bot_id") or now.get("user") == me or now.get("text") == before.get("text"):
+        return None
+    ts = _text(now, "ts")
+    thread = ThreadKey(team, channel, str(now.get("thread_ts") or ts))
+    return Edited(channel, ts, thread, _text(now, "user"), plain(str(now.get("text") or ""), me))
+
+
+def _picked(body: Mapping[str, Any]) -> Picked | None:
+    actions = body.get("actions")
+    if not isinstance(actions, list) or not actions or not isinstance(actions[0], Mapping):
+        return None
+    action = actions[0]
+    if action.get("action_id") != PICK_REPOSITORY:
+        return None
+    value = _text(_table(action, "selected_option"), "value")
+    container, user = _table(body, "container"), _table(body, "user")
+    message = _table(body, "message")
+    ts = str(container.get("thread_ts") or message.get("thread_ts") or _text(container, "message_ts"))
+    team = _text(_table(body, "team"), "id")
+    thread = ThreadKey(team, _text(container, "channel_id"), ts)
+    return Picked(thread, _text(user, "id"), str(user.get("team_id") or team), value)

@@ -1,0 +1,158 @@
+"""From what Slack delivered to what a session hears. On return it is durable; the rest may come later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain import Action, Person, PromptId, PromptState, SessionId, Subject, ThreadKey
+from bot.errors import UserError
+from bot.permissions import Permissions
+from bot.sessions import Incoming, Sessions
+from bot.slack.intake import Deleted, Edited, Intake, Picked, Said, StopPressed, bot_user, read
+from bot.slack.progress import Progress
+from bot.slack.workspace import SlackWorkspace
+
+log = logging.getLogger(__name__)
+
+Afterwards = Coroutine[Any, Any, None]
+_SOURCE = "slack"
+
+
+class Listener:
+    """`hear` is all that stands between a delivery and its acknowledgement."""
+
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        sessions: Sessions,
+        permissions: Permissions,
+        workspace: SlackWorkspace,
+        progress: Progress,
+    ) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._permissions = permissions
+        self._workspace = workspace
+        self._progress = progress
+
+    async def hear(self, body: Mapping[str, Any], now: float, late: bool = False) -> Afterwards | None:
+        """Commit what a delivery says. Returns what to do after the acknowledgement; None: nothing for us.
+
+        `late` is for what was read back after a gap: a stop then only concerns what ran when it was said.
+        """
+        me = bot_user(body) or await self._workspace.me()
+        heard = read(body, me)
+        return None if heard is None else await self._take(heard, me, now, late)
+
+    async def _take(self, heard: Intake, me: str, now: float, late: bool) -> Afterwards | None:
+        match heard:
+            case Said(stop=True):
+                return await self._stop(heard, late)
+            case Said():
+                return await self._said(heard, now)
+            case Edited():
+                state = await self._sessions.edit(
+                    heard.thread, _SOURCE, f"{heard.channel}:{heard.ts}", heard.text
+                )
+                return self._after_edit(heard, state)
+            case Deleted():
+                await self._sessions.remove(heard.thread, _SOURCE, f"{heard.channel}:{heard.ts}")
+                return _nothing()
+            case StopPressed():
+                return None if heard.user == me else await self._pressed(heard)
+            case Picked():
+                await self._picked(heard)
+                return _nothing()
+
+    # -- prompts ---------------------------------------------------------------------------------
+
+    async def _said(self, said: Said, now: float) -> Afterwards | None:
+        accepted = await self._sessions.accept(
+            Incoming(
+                thread=said.thread,
+                source=_SOURCE,
+                key=f"{said.thread.channel}:{said.ts}",
+                author=Person(said.user, said.user_team, said.user),
+                text=said.text,
+                message_ts=said.ts,
+                at=now,
+                addressed=said.addressed,
+            )
+        )
+        if accepted is None or not accepted.new:
+            return _nothing()
+        return self._progress.seen(said.thread.channel, said.ts)
+
+    async def _after_edit(self, edited: Edited, state: str | None) -> None:
+        """An edit that comes too late is said to its author, never swallowed."""
+        if state is None or state in {PromptState.QUEUED, PromptState.WAITING, PromptState.REMOVED}:
+            return
+        text = "I had already begun with the first version of that message. Send the change as a new reply."
+        await self._whisper(edited.channel, edited.user, edited.thread.thread_ts, text)
+
+    # -- stop ------------------------------------------------------------------------------------
+
+    async def _stop(self, said: Said, late: bool) -> Afterwards | None:
+        if not said.addressed and not self._sessions.house.store.exists(said.thread.session_id):
+            return None
+        pressed = StopPressed(said.thread.team, said.thread.channel, said.user, said.thread.thread_ts, None)
+        return await self._pressed(pressed, float(said.ts) if late else None)
+
+    async def _pressed(self, pressed: StopPressed, said_at: float | None = None) -> Afterwards | None:
+        """The fence is on disk when this returns, unless the person may not stop: that is looked up first."""
+        session = await self._session_of(pressed)
+        if session is None:
+            return None
+        person = await self._workspace.person(pressed.team, pressed.user)
+        decision = await self._permissions.may(person, Action.STOP, Subject(session=session))
+        if not decision.allowed:
+            return self._whisper(pressed.channel, pressed.user, pressed.thread_ts, decision.reason)
+        if await self._sessions.stop(session, pressed.user, said_at):
+            return _nothing()
+        if pressed.thread_ts is None or said_at is not None:
+            return _nothing()
+        return self._whisper(
+            pressed.channel, pressed.user, pressed.thread_ts, "Nothing is running in this thread."
+        )
+
+    async def _session_of(self, pressed: StopPressed) -> SessionId | None:
+        if pressed.thread_ts is not None:
+            return ThreadKey(pressed.team, pressed.channel, pressed.thread_ts).session_id
+        return await self._sessions.find_by_message(pressed.channel, pressed.ts or "")
+
+    # -- the picker ------------------------------------------------------------------------------
+
+    async def _picked(self, picked: Picked) -> None:
+        prompt, _, repository = picked.value.partition("|")
+        try:
+            if not prompt.isdigit():
+                raise UserError("That picker is not one of mine.")
+            await self._answer(picked, PromptId(int(prompt)), repository)
+        except UserError as error:
+            await self._whisper(picked.thread.channel, picked.user, picked.thread.thread_ts, str(error))
+
+    async def _answer(self, picked: Picked, prompt: PromptId, repository: str) -> None:
+        session = picked.thread.session_id
+        person = await self._workspace.person(picked.thread.team, picked.user)
+        if not await self._sessions.may_answer(session, person):
+            raise UserError("Only people who asked in this thread can choose its repository.")
+        allowed = await self._permissions.repositories_for(person, self._sessions.house.settings.repositories)
+        if repository not in {each.name for each in allowed}:
+            raise UserError("That repository is not one you may use here. Choose another one.")
+        if not await self._sessions.answer(session, prompt, repository, person):
+            raise UserError("This question was answered already.")
+
+    async def _whisper(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
+        """Said to one person alone; decoration, so a failure is logged and no more."""
+        try:
+            await self._client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, text=text)
+        except Exception as error:
+            log.warning("could not tell %s something (%s)", user, type(error).__name__)
+
+
+async def _nothing() -> None:
+    return None

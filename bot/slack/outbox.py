@@ -1,0 +1,210 @@
+"""The way out: every keyed post of a session, sent once, whatever crashes between.
+
+A row goes pending -> sending (on disk) -> Slack -> done. A row found in `sending` may have been posted:
+the thread is read for the key in the message's metadata before it is ever sent again. What remains is a
+post still on its way inside Slack while that scan runs; the scan waits out the request's time limit first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.domain import SessionId
+from bot.sessions import OWED, Sessions
+from bot.slack.progress import Progress
+from bot.slack.render import Blocks, render
+from storage import SessionFile
+
+log = logging.getLogger(__name__)
+
+EVENT_TYPE = "threadsmith_outbox"
+REQUEST_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_HOPELESS = frozenset(
+    {
+        "channel_not_found",
+        "is_archived",
+        "not_in_channel",
+        "thread_not_found",
+        "message_not_found",
+        "cant_update_message",
+        "restricted_action",
+        "account_inactive",
+        "token_revoked",
+        "msg_too_long",
+    }
+)
+_NAMESPACE = uuid.UUID("8b0f3f5e-3b1c-4d6a-9a41-6f7a6e1d5b11")
+
+
+class Outbox:
+    """One drainer per session with something to say; `notify` wakes it."""
+
+    def __init__(self, client: AsyncWebClient, sessions: Sessions, progress: Progress) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._progress = progress
+        self._drainers: dict[SessionId, asyncio.Task[None]] = {}
+        self._again: set[SessionId] = set()
+
+    def notify(self, session: SessionId, last_seq: int) -> None:
+        """Something was committed in this session; cheap when nothing is owed."""
+        if session in self._drainers:
+            self._again.add(session)
+            return
+        task = asyncio.create_task(self._drain(session), name=f"outbox {session}")
+        self._drainers[session] = task
+
+    async def close(self) -> None:
+        tasks = list(self._drainers.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _drain(self, session: SessionId) -> None:
+        try:
+            async with self._sessions.house.store.use(session) as file:
+                while True:
+                    self._again.discard(session)
+                    rows = await file.effects(OWED, "thread.")
+                    if not rows and session not in self._again:
+                        break
+                    for row in rows:
+                        await self._send_until_sure(file, row)
+        except Exception:
+            log.exception("session %s: the outbox stopped; it goes on at the next event", session)
+        finally:
+            self._drainers.pop(session, None)
+        await self._sessions.settle(session)
+
+    async def _send_until_sure(self, file: SessionFile, row: dict[str, Any]) -> None:
+        """Try until it is out or hopeless; a later message never overtakes an earlier one of its thread."""
+        pause = 0.5
+        while True:
+            try:
+                result = await self._send(file, row)
+                await file.effect_done(row["id"], result)
+                return
+            except SlackApiError as error:
+                reason = str(error.response.get("error"))
+                if reason in _HOPELESS:
+                    log.error("cannot post %s: Slack says %s", row["key"], reason)
+                    await file.effect_failed(row["id"], reason, retry=False)
+                    return
+                pause = _pause_after(error, pause)
+                log.warning("posting %s: Slack says %s; again in %.1f s", row["key"], reason, pause)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("posting %s: %s; again in %.1f s", row["key"], type(error).__name__, pause)
+            row = {**row, "state": "sending"}
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _send(self, file: SessionFile, row: dict[str, Any]) -> dict[str, Any]:
+        session = await file.session()
+        facts = row["intent"]
+        if row["kind"] == "thread.update":
+            await file.effect_sending(row["id"])
+            return await self._update(file, session, facts)
+        final = facts["kind"] == "final"
+        if final:
+            await self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
+        found = await self._find(session, row) if row["state"] == "sending" else None
+        result = found if found is not None else await self._post(file, session, row)
+        if final:
+            await self._progress.settle(session, facts)
+        return result
+
+    async def _post(
+        self, file: SessionFile, session: Mapping[str, Any], row: dict[str, Any]
+    ) -> dict[str, Any]:
+        text, blocks = render(row["intent"])
+        await file.effect_sending(row["id"])
+        key = _full_key(session, row)
+        answer = await self._call_with_blocks(
+            "chat.postMessage",
+            {
+                "channel": session["channel"],
+                "thread_ts": session["thread_ts"],
+                "text": text,
+                "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+                "client_msg_id": str(uuid.uuid5(_NAMESPACE, key)),
+                "unfurl_links": False,
+                "unfurl_media": False,
+            },
+            blocks,
+        )
+        return {"ts": answer["ts"]}
+
+    async def _update(
+        self, file: SessionFile, session: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change an earlier post; safe to repeat. Nothing to do when that post never got out."""
+        posts = [e for e in await file.effects(kind_prefix="thread.post") if e["key"] == facts["of"]]
+        ts = (posts[0]["result"] or {}).get("ts") if posts else None
+        if ts is None:
+            return {}
+        text, blocks = render(facts)
+        await self._call_with_blocks(
+            "chat.update", {"channel": session["channel"], "ts": ts, "text": text}, blocks
+        )
+        return {"ts": ts}
+
+    async def _call_with_blocks(
+        self, method: str, arguments: dict[str, Any], blocks: Blocks
+    ) -> Mapping[str, Any]:
+        """With blocks; as plain text when Slack refuses them: the message matters more than its looks."""
+        try:
+            return _body(await self._client.api_call(method, json={**arguments, "blocks": blocks}))
+        except SlackApiError as error:
+            if error.response.get("error") not in {"invalid_blocks", "msg_blocks_too_long"}:
+                raise
+            log.error(
+                "%s refused our blocks for %s; sending plain text", method, arguments.get("text", "")[:80]
+            )
+            return _body(await self._client.api_call(method, json=arguments))
+
+    async def _find(self, session: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The post of this key, if an earlier try got through."""
+        await asyncio.sleep(max(0.0, row["updated_at"] + REQUEST_SECONDS - time.time()))
+        key, cursor = _full_key(session, row), None
+        while True:
+            answer = await self._client.conversations_replies(
+                channel=session["channel"],
+                ts=session["thread_ts"],
+                oldest=f"{row['created_at'] - 60:.6f}",
+                include_all_metadata=True,
+                limit=200,
+                cursor=cursor,
+            )
+            for message in answer["messages"]:
+                metadata = message.get("metadata") or {}
+                if (metadata.get("event_payload") or {}).get("key") == key:
+                    return {"ts": message["ts"]}
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+
+
+def _body(response: AsyncSlackResponse) -> dict[str, Any]:
+    return response.data if isinstance(response.data, dict) else {}
+
+
+def _full_key(session: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    return f"{session['id']}:{row['key']}"
+
+
+def _pause_after(error: SlackApiError, pause: float) -> float:
+    try:
+        return max(pause, float(error.response.headers.get("Retry-After", 0)))
+    except (TypeError, ValueError):
+        return pause

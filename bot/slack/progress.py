@@ -1,0 +1,263 @@
+"""A running turn as people see it: 👀, the agent-session status with its Stop button, and a live stream.
+
+All of it is disposable. It is read from the session's events by cursor, at Slack's pace; a stream that
+broke or grew old is replaced, one that an earlier boot left open is closed, and nothing here is ever the
+only place where something is said: the final message is the outbox's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain import EventType, SessionId
+from bot.sessions import Sessions
+from bot.slack.pace import Pacer
+from bot.slack.stream_chunks import Chunk, ChunkWriter
+from bot.slack.workspace import SlackWorkspace
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.4
+_STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, appends or not
+_APPENDS_PER_MINUTE = 90
+_STREAMS_PER_MINUTE = 18
+_UNREACHABLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
+_ENDS = frozenset({EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED})
+_NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
+_DONE_REACTIONS = {"done": "white_check_mark", "failed": "warning"}
+
+
+class Progress:
+    """One viewer per running turn."""
+
+    def __init__(self, client: AsyncWebClient, sessions: Sessions, workspace: SlackWorkspace) -> None:
+        self.client = client
+        self.sessions = sessions
+        self.appends = Pacer(_APPENDS_PER_MINUTE, burst=20)
+        self.streams = Pacer(_STREAMS_PER_MINUTE, burst=10)
+        self._workspace = workspace
+        self._viewers: dict[SessionId, Viewer] = {}
+
+    def notify(self, session: SessionId, last_seq: int) -> None:
+        """New events in this session, up to `last_seq`."""
+        viewer = self._viewers.get(session)
+        if viewer is None:
+            viewer = self._viewers[session] = Viewer(self, session, last_seq)
+        viewer.wake()
+
+    async def finish(self, session: SessionId, prompt: int) -> None:
+        """Show all there is of this turn and close its stream, before its final message is posted."""
+        viewer = self._viewers.pop(session, None)
+        if viewer is not None:
+            await viewer.finish()
+
+    async def settle(self, session: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """After the final message: the status off processing, a mark on the message that asked."""
+        await self.status(session, "active")
+        reaction = _DONE_REACTIONS.get(str(facts["outcome"]))
+        if reaction and facts.get("message_ts"):
+            await self.react(session["channel"], facts["message_ts"], reaction)
+
+    async def seen(self, channel: str, ts: str) -> None:
+        """👀 on a message that was accepted."""
+        await self.react(channel, ts, "eyes")
+
+    async def react(self, channel: str, ts: str, name: str) -> None:
+        await self._try(
+            "reactions.add", {"channel": channel, "timestamp": ts, "name": name}, {"already_reacted"}
+        )
+
+    async def status(self, session: Mapping[str, Any], status: str) -> None:
+        """The native status of the thread; `processing` shows the Stop button."""
+        arguments = {"channel_id": session["channel"], "thread_ts": session["thread_ts"], "status": status}
+        if session.get("title"):
+            arguments["title"] = str(session["title"])[:200]
+        await self._try("agents.sessions.setStatus", arguments, set())
+
+    async def take_up(self, session_id: SessionId) -> None:
+        """After a restart: what an earlier boot may not have shown any more, and what it left open."""
+        async with self.sessions.house.store.use(session_id) as file:
+            session = await file.session()
+            unfinished = await file.prompts(("queued", "running", "waiting"))
+        for prompt in unfinished:
+            if prompt["source"] == "slack" and prompt["message_ts"]:
+                await self.seen(session["channel"], prompt["message_ts"])
+        await self._close_orphans(session_id, session)
+
+    async def _close_orphans(self, session_id: SessionId, session: Mapping[str, Any]) -> None:
+        """Close streams that an earlier boot left open: the bot's messages that no outbox row owns."""
+        try:
+            me = await self._workspace.me()
+            answer = await self.client.conversations_replies(
+                channel=session["channel"], ts=session["thread_ts"], include_all_metadata=True, limit=200
+            )
+        except _UNREACHABLE as error:
+            log.warning("session %s: cannot look for open streams (%s)", session_id, type(error).__name__)
+            return
+        ours = [m["ts"] for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
+        for ts in ours[-5:]:
+            arguments = {"channel": session["channel"], "ts": ts}
+            await self._try(
+                "chat.stopStream", arguments, {"message_not_in_streaming_state", "message_not_found"}
+            )
+
+    def forget(self, session: SessionId, viewer: Viewer) -> None:
+        if self._viewers.get(session) is viewer:
+            del self._viewers[session]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(viewer.cancel() for viewer in list(self._viewers.values())))
+
+    async def _try(self, method: str, arguments: dict[str, Any], fine: Collection[str]) -> None:
+        """Decoration: worth one try, never worth failing for."""
+        try:
+            await self.client.api_call(method, json=arguments)
+        except SlackApiError as error:
+            if error.response.get("error") not in fine:
+                log.warning("%s: Slack says %s", method, error.response.get("error"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("%s: %s", method, type(error).__name__)
+
+
+class Viewer:
+    """Shows one session's running turn; ends itself with the turn, or when nothing runs."""
+
+    def __init__(self, progress: Progress, session: SessionId, last_seq: int) -> None:
+        self._progress = progress
+        self._session_id = session
+        self._cursor = max(0, last_seq - 50)
+        self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._session: dict[str, Any] = {}
+        self._author: dict[str, Any] | None = None  # of the running turn; None while none runs
+        self._stream_ts: str | None = None
+        self._stream_at = 0.0
+        self._writer = ChunkWriter()
+        self._failed = False
+        self._task = asyncio.create_task(self._run(), name=f"progress {session}")
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def finish(self) -> None:
+        """Show what is left and close the stream; never cuts a call to Slack in half."""
+        self._hurry.set()
+        self._news.set()
+        await self._task
+
+    async def cancel(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        more = False
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                ended, more = await self._look()
+            except _UNREACHABLE as error:
+                log.warning("session %s: progress not shown (%s)", self._session_id, _reason(error))
+                self._note_refusal(error)
+                ended = False
+            if ended or self._author is None or self._hurry.is_set():
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), _TICK_SECONDS)
+        await self._close_stream()
+        self._progress.forget(self._session_id, self)
+        if more:
+            self._progress.notify(self._session_id, self._cursor + 50)
+
+    async def _look(self) -> tuple[bool, bool]:
+        """Show the events since the cursor: whether the turn has ended, and whether more came after it."""
+        async with self._progress.sessions.house.store.use(self._session_id) as file:
+            events = await file.events(self._cursor, 500)
+            self._session = await file.session()
+            turn = self._of_running_turn(events)
+            if self._author is None and turn:
+                prompt = await file.prompt(turn[0]["prompt_id"])
+                self._author = prompt["author"] if prompt else None
+                await self._progress.status(self._session, "processing")
+        chunks = self._writer.chunks(turn)
+        if chunks:
+            await self._send(chunks)
+        ended = bool(turn) and turn[-1]["type"] in _ENDS
+        self._failed = ended and turn[-1]["type"] != EventType.TURN_FINISHED
+        if events:
+            self._cursor = turn[-1]["seq"] if ended else events[-1]["seq"]
+        return ended, bool(events) and self._cursor < events[-1]["seq"]
+
+    def _of_running_turn(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Those events that belong to the turn on show, its end included; an older one is not shown."""
+        ends = [i for i, event in enumerate(events) if event["type"] in _ENDS]
+        if self._author is not None:
+            return events[: ends[0] + 1] if ends else events
+        starts = [i for i, event in enumerate(events) if event["type"] == EventType.TURN_STARTED]
+        if not starts or (ends and ends[-1] > starts[-1]):
+            return []
+        return events[starts[-1] :]
+
+    async def _send(self, chunks: list[Chunk]) -> None:
+        if self._stream_ts is not None and time.monotonic() - self._stream_at > _STREAM_SECONDS:
+            await self._close_stream()
+        if self._stream_ts is None:
+            await self._open_stream(chunks)
+            return
+        await self._progress.appends.wait()
+        try:
+            await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
+        except SlackApiError as error:
+            if error.response.get("error") not in _NO_STREAM:
+                raise
+            self._stream_ts = None
+            await self._open_stream(chunks)
+
+    async def _open_stream(self, chunks: list[Chunk]) -> None:
+        await self._progress.streams.wait()
+        assert self._author is not None
+        answer = await self._call(
+            "chat.startStream",
+            {
+                "thread_ts": self._session["thread_ts"],
+                "recipient_user_id": self._author["id"],
+                "recipient_team_id": self._author["team"],
+                "task_display_mode": "timeline",
+                "chunks": chunks,
+            },
+        )
+        self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
+
+    async def _close_stream(self) -> None:
+        ts, self._stream_ts = self._stream_ts, None
+        if ts is None:
+            return
+        closing = self._writer.closing(self._failed)
+        try:
+            await self._call("chat.stopStream", {"ts": ts, **({"chunks": closing} if closing else {})})
+        except _UNREACHABLE as error:
+            log.warning("session %s: a stream was left open (%s)", self._session_id, _reason(error))
+
+    async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        arguments = {"channel": self._session["channel"], **arguments}
+        answer = (await self._progress.client.api_call(method, json=arguments)).data
+        return answer if isinstance(answer, dict) else {}
+
+    def _note_refusal(self, error: BaseException) -> None:
+        if isinstance(error, SlackApiError) and error.response.get("error") == "ratelimited":
+            self._progress.appends.hold(float(error.response.headers.get("Retry-After", 5)))
+        self._news.set()  # the cursor stayed, so the same events are tried again
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.response.get("error")) if isinstance(error, SlackApiError) else type(error).__name__

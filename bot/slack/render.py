@@ -1,0 +1,204 @@
+"""What the thread shows, from the facts in an outbox row: pure functions to text and Block Kit.
+
+All that comes from agents, repositories and people is escaped; Slack's block limits are kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.slack.intake import PICK_REPOSITORY
+from bot.slack.text import code, escape, link, shorten
+
+Blocks = list[dict[str, Any]]
+_SECTION_LIMIT = 2900
+_FILES_SHOWN = 12
+_COMMANDS_SHOWN = 6
+_OPTIONS_LIMIT = 100
+
+
+def render(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    """The notification text and the blocks of one post. Raises KeyError for a kind nobody renders."""
+    return _RENDERERS[facts["kind"]](facts)
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": shorten(text, _SECTION_LIMIT)}}
+
+
+def _context(*texts: str) -> dict[str, Any]:
+    elements = [{"type": "mrkdwn", "text": shorten(text, 1900)} for text in texts[:10]]
+    return {"type": "context", "elements": elements}
+
+
+def _opening(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = f"Starting in {code(facts['repository'])} {escape(facts['reason'])}."
+    return text, [_section(text)]
+
+
+def _question(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = f"*Which repository do you mean?* {escape(facts['reason'])}"
+    options = [
+        {
+            "text": {"type": "plain_text", "text": shorten(option["name"], 75)},
+            "value": f"{facts['prompt_id']}|{option['name']}",
+            **(
+                {"description": {"type": "plain_text", "text": shorten(option["description"], 75)}}
+                if option["description"]
+                else {}
+            ),
+        }
+        for option in facts["options"][:_OPTIONS_LIMIT]
+    ]
+    picker = {
+        "type": "static_select",
+        "action_id": PICK_REPOSITORY,
+        "placeholder": {"type": "plain_text", "text": "Find a repository"},
+        "options": options,
+    }
+    hint = "Only people who asked in this thread can choose. Say `stop` to drop the request."
+    return text, [
+        _section(text),
+        {"type": "actions", "block_id": f"question-{facts['prompt_id']}", "elements": [picker]},
+        _context(hint),
+    ]
+
+
+def _answered(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = f"Repository: {code(facts['repository'])}, chosen by <@{facts['by']}>."
+    return text, [_section(text)]
+
+
+def _withdrawn(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = "This question is closed: the request was stopped."
+    return text, [_section(text)]
+
+
+def _queued(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    ahead = facts["position"]
+    text = f"Queued: {ahead} request{'s' if ahead != 1 else ''} ahead of this one. It starts by itself."
+    return text, [_context(text)]
+
+
+def _refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = (
+        f"I did not take this one: {facts['waiting']} requests already wait in this thread. "
+        "Send it again when some are done, or start a new thread."
+    )
+    return text, [_section(f":no_entry_sign: {text}")]
+
+
+def _said(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = escape(facts["text"])
+    return text, [_section(text)]
+
+
+# -- the final message ---------------------------------------------------------------------------
+
+
+def _final(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    headline = _HEADLINES[facts["outcome"]](facts)
+    blocks: Blocks = [_section(headline)]
+    if facts.get("summary"):
+        blocks.append(_section(_quote(facts["summary"])))
+    blocks += _pull_request(facts.get("pull_request"))
+    if facts.get("files"):
+        blocks.append(_section(_files(facts["files"])))
+    if facts.get("commands"):
+        blocks.append(_section(_commands(facts["commands"])))
+    blocks += [_context(f":warning: {escape(note)}") for note in facts.get("notes", [])[:5]]
+    blocks.append(_context(_footer(facts)))
+    return shorten(headline.replace("*", ""), 300), blocks
+
+
+def _done_headline(facts: Mapping[str, Any]) -> str:
+    pull = facts.get("pull_request")
+    if pull is None:
+        return ":white_check_mark: *Done.* Nothing changed in the repository, so there is no pull request."
+    verb = "updated" if pull.get("updated") else "opened"
+    return f":white_check_mark: *Done.* Pull request {link(pull['url'], '#' + str(pull['number']))} {verb}."
+
+
+def _failed_headline(facts: Mapping[str, Any]) -> str:
+    return f":x: *This did not work.* {escape(shorten(facts['error'], 1500))}"
+
+
+def _stopped_headline(facts: Mapping[str, Any]) -> str:
+    return f":octagonal_sign: *Stopped* by <@{facts['by']}>. {escape(facts['kept'])}"
+
+
+_HEADLINES = {"done": _done_headline, "failed": _failed_headline, "stopped": _stopped_headline}
+
+
+def _quote(summary: str) -> str:
+    return "\n".join(f"> {line}" for line in escape(shorten(summary, 1500)).splitlines())
+
+
+def _pull_request(pull: Mapping[str, Any] | None) -> Blocks:
+    if pull is None:
+        return []
+    button = {
+        "type": "button",
+        "action_id": "open_pull_request",
+        "text": {"type": "plain_text", "text": "Open pull request"},
+        "url": pull["url"],
+        "style": "primary",
+    }
+    text = f"*{link(pull['url'], pull['title'])}*\n{code(pull['repository'])} · by {code(pull['opener'])}"
+    return [{**_section(text), "accessory": button}]
+
+
+def _files(files: Sequence[Mapping[str, Any]]) -> str:
+    shown = [
+        f"• {code(f['path'])} {_MARKS.get(f['status'], '')}+{f['added']} −{f['deleted']}"
+        for f in files[:_FILES_SHOWN]
+    ]
+    if len(files) > _FILES_SHOWN:
+        shown.append(f"…and {len(files) - _FILES_SHOWN} more")
+    return f"*{len(files)} file{'s' if len(files) != 1 else ''} changed*\n" + "\n".join(shown)
+
+
+_MARKS = {"added": "new ", "deleted": "deleted ", "renamed": "renamed "}
+
+
+def _commands(commands: Sequence[Mapping[str, Any]]) -> str:
+    shown = [
+        f"{':white_check_mark:' if c['ok'] else ':x:'} {code(shorten(c['command'], 120))}"
+        for c in commands[:_COMMANDS_SHOWN]
+    ]
+    if len(commands) > _COMMANDS_SHOWN:
+        shown.append(f"…and {len(commands) - _COMMANDS_SHOWN} more")
+    return "*Commands run*\n" + "\n".join(shown)
+
+
+def _footer(facts: Mapping[str, Any]) -> str:
+    parts = [f"for <@{facts['author']}>"]
+    if facts.get("repository"):
+        parts.append(code(facts["repository"]))
+    if facts.get("agent"):
+        parts.append(f"agent {code(facts['agent'])}")
+    parts.append(duration(facts["seconds"]))
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A span as people say it: "48 s", "3 min 5 s", "1 h 2 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+_RENDERERS = {
+    "opening": _opening,
+    "question": _question,
+    "answered": _answered,
+    "withdrawn": _withdrawn,
+    "queued": _queued,
+    "refused": _refused,
+    "said": _said,
+    "final": _final,
+}

@@ -1,0 +1,61 @@
+"""Slack's text forms: what people typed, made plain for agents, and plain text made safe for Slack."""
+
+from __future__ import annotations
+
+import re
+
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
+_LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
+_SPECIAL = re.compile(r"<!([^>|]*)(?:\|([^>]*))?>")
+_INVISIBLE = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_STOP_WORDS = frozenset({"stop", "stop!", "stop.", "cancel", "halt"})
+
+
+def mentions(text: str) -> list[str]:
+    """The user ids mentioned, in order."""
+    return _MENTION.findall(text)
+
+
+def spoken_to(text: str) -> str | None:
+    """The user id a message begins with, when it begins by addressing someone."""
+    match = _MENTION.match(text.strip())
+    return match.group(1) if match else None
+
+
+def plain(text: str, bot_user: str) -> str:
+    """What was meant, for an agent: the bot's own mention gone, links bare, Slack's entities undone."""
+    text = _MENTION.sub(lambda m: "" if m.group(1) == bot_user else f"@{m.group(1)}", text)
+    text = _CHANNEL.sub(lambda m: f"#{m.group(2) or m.group(1)}", text)
+    text = _LINK.sub(lambda m: m.group(1), text)
+    text = _SPECIAL.sub(lambda m: f"@{m.group(2) or m.group(1)}", text)
+    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return _INVISIBLE.sub("", text).strip()
+
+
+def is_stop(text: str) -> bool:
+    """Whether a message says nothing but stop."""
+    return text.strip().casefold() in _STOP_WORDS
+
+
+def escape(text: str) -> str:
+    """Text from an agent, a repository or a person, so that Slack shows it and obeys none of it."""
+    text = _INVISIBLE.sub("", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text: str) -> str:
+    """`text` in backticks, on one line; a backtick inside would end it and becomes a quote."""
+    return "`" + escape(" ".join(text.split())).replace("`", "ʼ") + "`"
+
+
+def link(url: str, label: str) -> str:
+    """A Slack link; a URL of any other scheme is shown as text."""
+    if not url.startswith(("http://", "https://")) or any(c in url for c in "<>|\n"):
+        return escape(label)
+    return f"<{url.replace('&', '&amp;')}|{escape(label).replace('|', '¦')}>"
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` characters, with an ellipsis where something was cut."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,91 @@
+"""What Slack knows: people, channels, threads. Reads that fail raise; they never become "nobody"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain import Person, ThreadKey, ThreadMessage
+from bot.errors import UserError
+from bot.slack.text import plain
+
+_KEEP_SECONDS = 600.0
+_KEEP_AT_MOST = 5000
+
+
+class SlackWorkspace:
+    """The `Directory` of sessions, with a short memory so that a thread does not ask for the same twice."""
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._me: str | None = None
+
+    async def me(self) -> str:
+        """The bot's own user id."""
+        if self._me is None:
+            self._me = str((await self._client.auth_test())["user_id"])
+        return self._me
+
+    async def person(self, team: str, user: str) -> Person:
+        """Who a user id is, seen from the installation's `team`."""
+        found = await self._remember("user", user, lambda: self._client.users_info(user=user), "user")
+        profile = found.get("profile") or {}
+        return Person(
+            id=user,
+            team=str(found.get("team_id") or team),
+            name=profile.get("display_name") or found.get("real_name") or found.get("name") or user,
+            is_guest=bool(found.get("is_restricted") or found.get("is_ultra_restricted")),
+            is_stranger=bool(found.get("is_stranger")) or str(found.get("team_id") or team) != team,
+            is_bot=bool(found.get("is_bot")),
+        )
+
+    async def channel_name(self, channel: str) -> str:
+        """A channel's name without the hash; a direct message has none."""
+        found = await self._remember(
+            "channel", channel, lambda: self._client.conversations_info(channel=channel), "channel"
+        )
+        return str(found.get("name") or "")
+
+    async def thread(self, thread: ThreadKey, before_ts: str | None, limit: int) -> Sequence[ThreadMessage]:
+        """The last `limit` messages people wrote in a thread before `before_ts`, oldest first."""
+        try:
+            answer = await self._client.conversations_replies(
+                channel=thread.channel, ts=thread.thread_ts, latest=before_ts, limit=200
+            )
+        except SlackApiError as error:
+            raise _readable(error, "read this thread") from error
+        me = await self.me()
+        said = [m for m in answer["messages"] if m.get("user") not in (None, me) and m["ts"] != before_ts]
+        return [
+            ThreadMessage(
+                (await self.person(thread.team, m["user"])).name, plain(m.get("text") or "", me), m["ts"]
+            )
+            for m in said[-limit:]
+        ]
+
+    async def _remember(self, kind: str, key: str, ask: Any, field: str) -> dict[str, Any]:
+        kept = self._kept.get((kind, key))
+        if kept is not None and time.monotonic() - kept[0] < _KEEP_SECONDS:
+            return dict(kept[1])
+        try:
+            value = (await ask())[field]
+        except SlackApiError as error:
+            raise _readable(error, f"look up the {kind}") from error
+        if len(self._kept) >= _KEEP_AT_MOST:
+            self._kept.clear()
+        self._kept[kind, key] = (time.monotonic(), value)
+        return dict(value)
+
+
+def _readable(error: SlackApiError, doing: str) -> UserError:
+    reason = error.response.get("error", "unknown_error")
+    fix = {
+        "missing_scope": "Add the missing scope to the Slack app and install it again.",
+        "ratelimited": "Slack asks us to slow down; try again in a minute.",
+    }.get(str(reason), "Try again; if it stays so, check the bot's scopes and its channels.")
+    return UserError(f"Slack did not let me {doing} ({reason}). {fix}")

@@ -1,0 +1,1 @@
+"""The HTTP edge: health, and the routes that plugins register."""

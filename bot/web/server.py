@@ -1,0 +1,86 @@
+"""The bot's own server: `/live`, `/ready`, and what plugins mount. Loopback unless configured otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from bot.config_models import WebSettings
+from bot.registries import Handler
+
+_PING_SECONDS = 5.0
+Ping = Callable[[], Awaitable[None]]
+
+
+class WebServer:
+    """`pings` are asked for `/ready`, each with a limit of its own; `work` tells what is undone."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        pings: Mapping[str, Ping],
+        work: Callable[[], Awaitable[Mapping[str, int]]],
+        notices: Callable[[], Sequence[str]],
+        routes: Sequence[tuple[str, str, Handler]],
+    ) -> None:
+        self._settings = settings
+        self._pings = pings
+        self._work = work
+        self._notices = notices
+        app = web.Application(middlewares=[_json_errors])
+        app.router.add_get("/live", self._live)
+        app.router.add_get("/ready", self._ready)
+        for method, path, handler in routes:
+            app.router.add_route(method, path, handler)
+        self._runner = web.AppRunner(app, access_log=None)
+        self.url = ""
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = self._settings.public_url or f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """200 when every part answers, 503 with the parts that do not; what is undone either way."""
+        names = list(self._pings)
+        answers = await asyncio.gather(*(_asked(self._pings[name]) for name in names))
+        parts = dict(zip(names, answers, strict=True))
+        ready = all(answer == "ok" for answer in answers)
+        body: dict[str, Any] = {
+            "ready": ready,
+            "parts": parts,
+            "work": dict(await self._work()),
+            "notices": list(self._notices()),
+        }
+        return web.json_response(body, status=200 if ready else 503)
+
+
+async def _asked(ping: Ping) -> str:
+    """ "ok", or the kind of the failure: details belong to the log, since this page needs no sign-in."""
+    try:
+        async with asyncio.timeout(_PING_SECONDS):
+            await ping()
+    except Exception as error:
+        return f"failed: {type(error).__name__}"
+    return "ok"
+
+
+@web.middleware
+async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return web.json_response({"error": error.reason.lower(), "detail": error.text}, status=error.status)

@@ -1,0 +1,27 @@
+"""The published table: what bounds a local sandbox, and who enforces it."""
+
+from __future__ import annotations
+
+from bot import Bound, Limits
+from plugins.sandbox_runner.cgroups import Hierarchy
+
+
+def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bound]:
+    held = {} if hierarchy is None else hierarchy.parents
+    group = "" if hierarchy is None else f"control group, version {hierarchy.version}"
+    memory = group if "memory" in held else "private memory added up every second, then the sandbox ends"
+    cpu = group if "cpu" in held else "pinned to some processors, which a program may undo"
+    files = "an overlay" if overlay else "plain folders, as overlays do not work here"
+    return [
+        Bound("memory", f"{limits.memory_mib} MiB", "memory" in held, memory),
+        Bound("processors", f"{limits.cores:g}", "cpu" in held, cpu),
+        Bound("processes", str(limits.processes), True, "RLIMIT_NPROC in a user namespace of its own"),
+        Bound("size of one file", f"{limits.disk_mib} MiB", True, "RLIMIT_FSIZE"),
+        Bound(
+            "disk", f"{limits.disk_mib} MiB", False, f"added up every 10 s, then the sandbox ends; {files}"
+        ),
+        Bound("files in memory", "part of the memory", True, "a size on each tmpfs: /tmp, /run, /dev/shm"),
+        Bound("life", f"{limits.wall_seconds} s", True, "the bot ends it; it dies with the bot"),
+        Bound("network", "none", True, "a network namespace of its own with loopback alone"),
+        Bound("one exec's arguments", "128 KiB", True, "refused by the bot"),
+    ]

@@ -1,0 +1,202 @@
+"""Stand on a stage and become a program: run as a script by the provider, with the standard library alone.
+
+    python -I -S launch.py OP... -- PROGRAM ARGUMENT...
+
+The stage is a root of its own in a mount namespace of its own. It holds what the operations put there and
+nothing else of the host, so whatever the program is talked into doing, there is nothing else to reach. When
+started by root the program runs as the given user; otherwise inside a user namespace of the starter's own.
+
+    parent PID            die with this process
+    user UID              become this user (root only)
+    cgroup FILE           join by writing to this cgroup.procs
+    cpus LIST             run on these processors only ("0,1")
+    fsize BYTES           no file grows beyond this
+    bind SOURCE PLACE     the host's SOURCE, with what is mounted below it
+    dir PLACE · file PLACE TEXT · link TARGET PLACE
+    overlay LOWER UPPER WORK PLACE     all on the stage
+"""
+
+# Importing pathlib would be half of this script's start-up time; executing programs is its purpose.
+# ruff: noqa: PTH103, PTH112, PTH120, PTH123, PTH211, S606
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+
+TYPE_CHECKING = False  # importing typing for it would be a third of this script's start-up time
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+SIGKILL = 9
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+STAGE = "/tmp"  # noqa: S108 - only where the stage is mounted, in a namespace nobody else sees
+ARITY = {"bind": 2, "link": 2, "file": 2, "overlay": 4}
+REFUSED_NAMESPACE, REFUSED_OVERLAY, REFUSED = 71, 72, 73
+
+Op = tuple[str, tuple[str, ...]]
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Refused(Exception):
+    """The kernel said no: which step, and the exit code that tells the provider what to advise."""
+
+    def __init__(self, step: str, reason: str, code: int = REFUSED) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.code = code
+
+
+def call(step: str, code: int, function: str, *arguments: object) -> None:
+    if getattr(libc, function)(*arguments) != 0:
+        raise Refused(step, os.strerror(ctypes.get_errno()), code)
+
+
+def mount(
+    step: str, source: str, target: str, kind: str, flags: int, data: str = "", code: int = REFUSED
+) -> None:
+    texts = [text.encode() or None for text in (source, target, kind, data)]
+    call(step, code, "mount", texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3])
+
+
+def parse(tokens: list[str]) -> list[Op]:
+    ops: list[Op] = []
+    at = 0
+    while at < len(tokens):
+        end = at + 1 + ARITY.get(tokens[at], 1)
+        ops.append((tokens[at], tuple(tokens[at + 1 : end])))
+        at = end
+    return ops
+
+
+def one(ops: list[Op], name: str) -> str | None:
+    return next((arguments[0] for op, arguments in ops if op == name), None)
+
+
+def limit(ops: list[Op]) -> None:
+    for op, arguments in ops:
+        if op == "cgroup":
+            write(arguments[0], "0")
+        elif op == "cpus":
+            os.sched_setaffinity(0, {int(cpu) for cpu in arguments[0].split(",")})
+        elif op == "fsize":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(arguments[0]), int(arguments[0])))
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def own_namespaces() -> None:
+    """A user namespace in which this user, and nobody else, exists, and is allowed to mount."""
+    user, group = os.geteuid(), os.getegid()
+    call("user namespace", REFUSED_NAMESPACE, "unshare", CLONE_NEWUSER | CLONE_NEWNS)
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else the files below belong to root
+    try:
+        write("/proc/self/setgroups", "deny")
+        write("/proc/self/uid_map", f"{user} {user} 1")
+        write("/proc/self/gid_map", f"{group} {group} 1")
+    except OSError as error:
+        raise Refused("user namespace", str(error), REFUSED_NAMESPACE) from error
+
+
+def build(ops: list[Op]) -> None:
+    """Make the stage and stand on it; the host's root is gone afterwards."""
+    mount("private mounts", "none", "/", "", MS_REC | MS_PRIVATE)
+    sources = {}
+    for op, arguments in ops:  # opened before the stage covers the place where they may lie
+        if op == "bind":
+            sources[arguments] = os.open(arguments[0], os.O_PATH)
+    mount("stage", "tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4m")
+    for op, arguments in ops:
+        if op == "bind":
+            bind(sources[arguments], arguments[0], STAGE + arguments[1])
+        elif op == "dir":
+            os.makedirs(STAGE + arguments[0], exist_ok=True)
+        elif op == "file":
+            os.makedirs(os.path.dirname(STAGE + arguments[0]), exist_ok=True)
+            write(STAGE + arguments[0], arguments[1])
+        elif op == "link":
+            os.symlink(arguments[0], STAGE + arguments[1])
+    os.chdir(STAGE)
+    call("pivot_root", REFUSED, "syscall", ctypes.c_long(PIVOT_ROOT[os.uname().machine]), b".", b".")
+    call("leave the old root", REFUSED, "umount2", b".", MNT_DETACH)
+    os.chdir("/")
+
+
+def bind(source: int, name: str, place: str) -> None:
+    if os.path.isdir(f"/proc/self/fd/{source}"):
+        os.makedirs(place, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        write(place, "")
+    mount(f"bind {name}", f"/proc/self/fd/{source}", place, "", MS_BIND | MS_REC)
+
+
+def become(user: int) -> None:
+    try:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    except OSError as error:
+        raise Refused(f"become user {user}", str(error)) from error
+
+
+def lay(lower: str, upper: str, work: str, place: str) -> None:
+    options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+    os.makedirs(place, exist_ok=True)
+    try:
+        mount("overlay", "overlay", place, "overlay", 0, options + ",volatile")
+    except Refused:  # kernels before 5.10 know no "volatile"
+        mount("overlay", "overlay", place, "overlay", 0, options, REFUSED_OVERLAY)
+
+
+def die_with(parent: int) -> None:
+    """After the last change of user, which forgets it; and the parent may be gone already."""
+    call("die with parent", REFUSED, "prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        raise Refused("die with parent", "the bot is gone")
+
+
+def run(ops: list[Op], program: list[str]) -> NoReturn:
+    user = one(ops, "user")
+    overlays = [arguments for op, arguments in ops if op == "overlay"]
+    limit(ops)
+    if user is None:
+        own_namespaces()
+    else:
+        call("mount namespace", REFUSED_NAMESPACE, "unshare", CLONE_NEWNS)
+    for overlay in overlays:
+        ops.insert(0, ("dir", (overlay[3],)))
+    build(ops)
+    if user is not None:
+        become(int(user))
+        if overlays:
+            own_namespaces()
+    for overlay in overlays:
+        lay(*overlay)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    die_with(int(one(ops, "parent") or 0))
+    os.execv(program[0], program)
+
+
+def main(arguments: list[str]) -> int:
+    split = arguments.index("--")
+    try:
+        run(parse(arguments[:split]), arguments[split + 1 :])
+    except Refused as refused:
+        sys.stderr.write(f"{refused}\n")
+        return refused.code
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""An ACP agent that does what a test tells it, well or badly: the last text block of a prompt is a JSON list
+of operations, argv[1] a JSON object of how it starts."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+OPTIONS = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+SESSION = OPTIONS.get("session", "puppet-1")
+hello = {}
+seen = []
+
+
+def raw(line):
+    sys.stdout.buffer.write(line.encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def send(message):
+    raw(json.dumps({"jsonrpc": "2.0", **message}))
+
+
+def update(body, session=None):
+    send({"method": "session/update", "params": {"sessionId": session or SESSION, "update": body}})
+
+
+def say(text):
+    update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}})
+
+
+def receive():
+    line = sys.stdin.buffer.readline()
+    if not line:
+        sys.exit(0)
+    message = json.loads(line)
+    seen.append(message)
+    return message
+
+
+def ask(request_id, method, params):
+    """Ask the client and say what it answered."""
+    send({"id": request_id, "method": method, "params": params})
+    while True:
+        message = receive()
+        if message.get("id") == request_id and "method" not in message:
+            say(json.dumps({"result": message.get("result"), "error": message.get("error")}))
+            return
+
+
+def wait_for_cancel():
+    while receive().get("method") != "session/cancel":
+        pass
+
+
+def flood(count, text):
+    body = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+    params = {"sessionId": SESSION, "update": body}
+    line = json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": params}).encode() + b"\n"
+    for _ in range(count):
+        sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+def big(size):
+    sys.stdout.buffer.write(b'{"jsonrpc":"2.0","method":"session/update","params":{"text":"')
+    for _ in range(size // 65536):
+        sys.stdout.buffer.write(b"x" * 65536)
+    raw('"}}')
+
+
+def stderr(text):
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def prompt(request_id, operations):
+    result = {"stopReason": "end_turn"}
+    late = []
+    for name, *args in operations:
+        if name == "stop":
+            result = args[0]
+        elif name == "cancelled":
+            wait_for_cancel()
+            result = {"stopReason": "cancelled"}
+        elif name == "late":
+            late.append(args[0])
+        elif name == "error":
+            send({"id": request_id, "error": args[0]})
+            return
+        elif name == "seen":
+            say(json.dumps(seen))
+        elif name == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif name == "close_stdout":
+            os.close(1)
+            time.sleep(60)
+        else:
+            OPERATIONS[name](*args)
+    send({"id": request_id, "result": result})
+    for body in late:
+        update(body)
+
+
+OPERATIONS = {
+    "raw": raw,
+    "say": say,
+    "update": update,
+    "request": ask,
+    "flood": flood,
+    "big": big,
+    "stderr": stderr,
+    "exit": lambda code: (sys.stdout.flush(), os._exit(code)),
+    "sleep": time.sleep,
+    "send": send,
+}
+
+
+def answer(message):
+    method, request_id, params = message.get("method"), message.get("id"), message.get("params") or {}
+    if method == "initialize":
+        if OPTIONS.get("mute"):
+            return
+        load = OPTIONS.get("load", False)
+        version = OPTIONS.get("version", 1)
+        send(
+            {
+                "id": request_id,
+                "result": {"protocolVersion": version, "agentCapabilities": {"loadSession": bool(load)}},
+            }
+        )
+    elif method == "session/new":
+        result = OPTIONS.get("new", {"sessionId": SESSION})
+        send({"id": request_id, "error" if "code" in result else "result": result})
+    elif method == "session/load":
+        if OPTIONS["load"] == "refuse":
+            send({"id": request_id, "error": {"code": -32002, "message": "Resource not found"}})
+            return
+        update(
+            {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "old"}},
+            params["sessionId"],
+        )
+        send({"id": request_id, "result": {}})
+    elif method == "session/prompt":
+        prompt(request_id, json.loads(params["prompt"][-1]["text"]))
+
+
+if OPTIONS.get("banner"):
+    raw(OPTIONS["banner"])
+if OPTIONS.get("stderr"):
+    stderr(OPTIONS["stderr"])
+if "exit" in OPTIONS:
+    sys.exit(OPTIONS["exit"])
+if OPTIONS.get("stubborn"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    try:
+        answer(receive())
+    except SystemExit:
+        if not OPTIONS.get("stubborn"):
+            raise
+        time.sleep(60)

@@ -1,0 +1,564 @@
+"""A session's file: what it accepts once, in which order it runs, and what an older boot may no longer do."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from storage import Executor, NewArtifact, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
+from storage.session_file import create_session_file
+
+EPOCH = 5
+numbers = count(1)
+
+
+class Thread:
+    team, channel, thread_ts = "T1", "C1", "1.1"
+
+
+class Clock:
+    at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def session(tmp_path: Path, clock: Clock) -> AsyncIterator[SessionFile]:
+    executor = Executor()
+    create_session_file(tmp_path / "s.db", "s", Thread, 1000.0)
+    session = await SessionFile.open(tmp_path / "s.db", "s", executor, clock)
+    yield session
+    await session.close()
+    executor.close()
+
+
+def prompt(key: str = "", author: str = "U1", text: str = "fix the header") -> NewPrompt:
+    return NewPrompt(
+        source="slack",
+        key=key or f"C1:{next(numbers)}",
+        author_id=author,
+        author_name=f"Name of {author}",
+        text=text,
+        at=1000.5,
+        author={"id": author, "team": "T1"},
+        message_ts="1.1",
+    )
+
+
+async def types(session: SessionFile) -> list[str]:
+    return [event["type"] for event in await session.events()]
+
+
+async def accept(session: SessionFile, *keys: str) -> list[int]:
+    return [(await session.accept(prompt(key), EPOCH)).prompt_id for key in keys]
+
+
+async def states(session: SessionFile) -> list[str]:
+    return [row["state"] for row in await session.prompts()]
+
+
+async def everything(session: SessionFile) -> dict[str, object]:
+    """All rows of all tables, to show that nothing was written."""
+    tables = (
+        "session",
+        "prompts",
+        "messages",
+        "turns",
+        "events",
+        "artifacts",
+        "effects",
+        "participants",
+        "lease",
+    )
+    return {name: await session._read(f"SELECT * FROM {name}") for name in tables}
+
+
+# -- accept -----------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_comes_as_mention_and_as_message_at_once_is_one_prompt(
+    session: SessionFile,
+) -> None:
+    results = await asyncio.gather(*(session.accept(prompt("C1:1.1"), EPOCH) for _ in range(4)))
+    assert {result.prompt_id for result in results} == {1}
+    assert sorted(result.new for result in results) == [False, False, False, True]
+    assert await types(session) == ["prompt.accepted"]
+    assert len(await session.messages()) == 1
+
+
+async def test_a_redelivery_reports_the_prompt_as_it_is_now_and_writes_nothing(session: SessionFile) -> None:
+    await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    before = await everything(session)
+    first, second = [await session.accept(prompt(key, text="changed"), EPOCH + 1) for key in ("a", "b")]
+    assert (first.new, first.state, first.position) == (False, "running", 0)
+    assert (second.new, second.state, second.position) == (False, "queued", 1)
+    assert await everything(session) == before
+
+
+async def test_the_same_key_from_another_source_is_another_prompt(session: SessionFile) -> None:
+    await accept(session, "k")
+    other = await session.accept(NewPrompt("api", "k", "U1", "Ann", "text", 1.0), EPOCH)
+    assert other.new
+
+
+async def test_accepting_writes_prompt_message_and_event_together(session: SessionFile) -> None:
+    accepted = await session.accept(prompt("C1:1.1"), EPOCH)
+    assert (accepted.new, accepted.state, accepted.position) == (True, "queued", 0)
+    row = await session.find_prompt("slack", "C1:1.1")
+    assert row is not None
+    assert row == await session.prompt(accepted.prompt_id)
+    assert row["author"] == {"id": "U1", "team": "T1"}
+    assert (row["attempt"], row["interrupted"], row["accepted_at"]) == (0, 0, 1000.5)
+    [message] = await session.messages()
+    assert (message["role"], message["content"], message["author_id"]) == ("user", "fix the header", "U1")
+    [event] = await session.events()
+    assert (event["type"], event["at"], event["author_id"]) == ("prompt.accepted", 1000.5, "U1")
+    assert event["data"]["text"] == "fix the header"
+
+
+async def test_a_prompt_behind_others_learns_its_position_and_the_thread_its_queueing(
+    session: SessionFile,
+) -> None:
+    await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    third = await session.accept(prompt("c"), EPOCH)
+    assert third.position == 2
+    queued = [event["data"] for event in await session.events() if event["type"] == "prompt.queued"]
+    assert queued == [{"position": 1}, {"position": 2}]
+
+
+async def test_text_no_database_could_hold_is_kept_as_far_as_it_is_text(session: SessionFile) -> None:
+    """JSON may carry half of a surrogate pair; a NUL must not cut the rest off."""
+    odd = prompt("k\udc00", author="U\ud800", text="a\ud83d b\x00c 🎉 '; DROP TABLE prompts; --")
+    assert (await session.accept(odd, EPOCH)).new
+    assert not (await session.accept(odd, EPOCH)).new
+    [row] = await session.prompts()
+    assert row["text"] == "a? b\x00c 🎉 '; DROP TABLE prompts; --"
+    row["text"].encode()
+
+
+# -- edit and remove --------------------------------------------------------------------------------
+
+
+async def test_a_queued_prompt_can_be_edited_and_the_agent_gets_the_new_text(session: SessionFile) -> None:
+    await accept(session, "a")
+    assert await session.edit("slack", "a", "new text") == "queued"
+    claimed = await session.claim(EPOCH)
+    assert claimed is not None
+    assert claimed["text"] == "new text"
+    assert (await session.messages())[0]["content"] == "new text"
+    assert "prompt.edited" in await types(session)
+
+
+async def test_a_removed_prompt_never_runs_and_leaves_the_conversation(session: SessionFile) -> None:
+    await accept(session, "a", "b")
+    assert await session.remove("slack", "a") == "removed"
+    assert await session.remove("slack", "a") == "removed"
+    claimed = await session.claim(EPOCH)
+    assert claimed is not None
+    assert claimed["key"] == "b"
+    assert [m["prompt_id"] for m in await session.messages()] == [claimed["id"]]
+    assert (await types(session)).count("prompt.removed") == 1
+
+
+async def test_once_it_runs_or_ended_it_can_be_neither_edited_nor_removed(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    for reached in ("running", "done"):
+        if reached == "running":
+            await session.claim(EPOCH)
+        else:
+            await session.finish(first, EPOCH, "done")
+        before = await everything(session)
+        assert await session.edit("slack", "a", "too late") == reached
+        assert await session.remove("slack", "a") == reached
+        assert await everything(session) == before
+
+
+async def test_editing_or_removing_what_was_never_accepted_says_so(session: SessionFile) -> None:
+    assert await session.edit("slack", "none", "x") is None
+    assert await session.remove("slack", "none") is None
+
+
+# -- claim ------------------------------------------------------------------------------------------
+
+
+async def test_prompts_run_in_the_order_they_were_accepted_and_one_at_a_time(session: SessionFile) -> None:
+    ids = await accept(session, "c", "a", "b")
+    ran = []
+    while (row := await session.claim(EPOCH)) is not None:
+        assert await session.claim(EPOCH) is None, "two at a time"
+        ran.append(row["id"])
+        assert await session.finish(row["id"], EPOCH, "done")
+    assert ran == ids
+
+
+async def test_of_two_claims_at_once_only_one_gets_the_prompt(session: SessionFile) -> None:
+    await accept(session, "a", "b")
+    claimed = await asyncio.gather(*(session.claim(EPOCH) for _ in range(5)))
+    assert len([row for row in claimed if row is not None]) == 1
+
+
+async def test_the_database_itself_refuses_a_second_running_prompt(session: SessionFile) -> None:
+    await accept(session, "a", "b")
+    with pytest.raises(sqlite3.IntegrityError):
+        await session._write(lambda tx: tx.execute("UPDATE prompts SET state = 'running'"))
+    assert await states(session) == ["queued", "queued"]
+
+
+async def test_claiming_starts_the_turn_and_a_new_author_joins_once(
+    session: SessionFile, clock: Clock
+) -> None:
+    for author in ("U1", "U2", "U1"):
+        await session.accept(prompt(author=author), EPOCH)
+    for _ in range(3):
+        clock.at += 10
+        row = await session.claim(EPOCH)
+        assert row is not None
+        assert (row["state"], row["attempt"], row["started_at"]) == ("running", 1, clock.at)
+        await session.finish(row["id"], EPOCH, "done")
+    joined = [event["author_id"] for event in await session.events() if event["type"] == "participant.joined"]
+    assert joined == ["U1", "U2"]
+    assert [p["author_id"] for p in await session.participants()] == ["U1", "U2"]
+    started = [event for event in await session.events() if event["type"] == "turn.started"]
+    assert [event["data"] for event in started] == [{"attempt": 1}] * 3
+
+
+async def test_nobody_is_a_participant_before_their_text_reaches_the_agent(session: SessionFile) -> None:
+    await accept(session, "a")
+    await session.remove("slack", "a")
+    await session.claim(EPOCH)
+    assert await session.participants() == []
+
+
+async def test_a_waiting_prompt_holds_back_those_behind_it_until_it_is_answered(session: SessionFile) -> None:
+    first, second = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    asked = [NewEvent("question.asked", {"q": "which?"}, first)]
+    assert await session.wait(first, EPOCH, asked, [NewEffect("slack.post", "question:1", {})])
+    assert await session.claim(EPOCH) is None
+    third = await session.accept(prompt("c"), EPOCH)
+    assert third.position == 2
+    assert await session.answer(first, "acme/web", [NewEvent("question.answered", {}, first, "U1")])
+    assert not await session.answer(first, "acme/other"), "answered twice"
+    row = await session.claim(EPOCH)
+    assert row is not None
+    assert (row["id"], row["repository"], row["attempt"]) == (first, "acme/web", 2)
+    assert await session.finish(first, EPOCH, "done")
+    following = await session.claim(EPOCH)
+    assert following is not None
+    assert following["id"] == second
+
+
+async def test_a_waiting_prompt_can_be_removed_and_the_next_one_runs(session: SessionFile) -> None:
+    first, second = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    await session.wait(first, EPOCH)
+    assert await session.remove("slack", "a") == "removed"
+    assert not await session.answer(first, "acme/web")
+    row = await session.claim(EPOCH)
+    assert row is not None
+    assert row["id"] == second
+
+
+# -- finish and the fence -----------------------------------------------------------------------------
+
+
+async def test_finishing_writes_state_events_effects_artifacts_fields_and_message_together(
+    session: SessionFile, clock: Clock
+) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    clock.at = 2000.0
+    assert await session.finish(
+        first,
+        EPOCH,
+        "done",
+        events=[NewEvent("turn.finished", {"files": 2}, first)],
+        effects=[NewEffect("slack.post", "final:1", {"text": "done"})],
+        session_fields={"title": "Header", "pull_request": {"number": 7}},
+        message="I fixed it.",
+        artifacts=[NewArtifact("diff", "turn-1.diff", data={"added": 3}, prompt_id=first)],
+    )
+    row = await session.prompt(first)
+    assert row is not None
+    assert (row["state"], row["finished_at"]) == ("done", 2000.0)
+    assert (await types(session))[-1] == "turn.finished"
+    [effect] = await session.effects({"pending"})
+    assert effect["intent"] == {"text": "done"}
+    about = await session.session()
+    assert (about["title"], about["pull_request"], about["updated_at"]) == ("Header", {"number": 7}, 2000.0)
+    assert [m["content"] for m in await session.messages()] == ["fix the header", "I fixed it."]
+    assert [a["data"] for a in await session.artifacts("diff")] == [{"added": 3}]
+    assert await session.artifacts("bundle") == []
+    [turn] = await session.turns(first)
+    assert turn["finished_at"] == 2000.0
+
+
+async def test_an_older_boot_can_neither_finish_nor_append_and_writes_nothing(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    assert [row["id"] for row in await session.requeue_running(EPOCH + 1)] == [first]
+    again = await session.claim(EPOCH + 1)
+    assert again is not None
+    before = await everything(session)
+    zombie = [NewEvent("agent.text", {"text": "boo"}, first)]
+    assert not await session.finish(
+        first, EPOCH, "done", zombie, [NewEffect("slack.post", "k", {})], {"title": "x"}, "m"
+    )
+    assert not await session.wait(first, EPOCH, zombie)
+    assert await session.append(zombie, EPOCH) == []
+    assert await session.claim(EPOCH) is None
+    assert await everything(session) == before
+    assert await session.append(zombie, EPOCH + 1) != []
+    assert await session.finish(first, EPOCH + 1, "done")
+
+
+async def test_an_older_boot_cannot_claim_what_a_newer_one_has_touched(session: SessionFile) -> None:
+    first, _ = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    await session.finish(first, EPOCH, "done")
+    assert await session.claim(EPOCH - 1) is None
+    assert await session.claim(EPOCH) is not None
+
+
+async def test_a_finished_turn_is_not_finished_again_and_takes_no_more_events(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    assert await session.finish(first, EPOCH, "stopped")
+    before = await everything(session)
+    assert not await session.finish(first, EPOCH, "done", message="late")
+    late = [NewEvent("snapshot.taken"), NewEvent("agent.text", {}, first)]
+    assert await session.append(late, EPOCH) == [], "the whole batch is refused"
+    assert await everything(session) == before
+
+
+async def test_a_finish_that_cannot_be_written_whole_is_not_written_at_all(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    before = await everything(session)
+    with pytest.raises(ValueError, match="no field colour"):
+        await session.finish(first, EPOCH, "done", session_fields={"title": "x", "colour": 1})
+    with pytest.raises(TypeError):
+        await session.finish(first, EPOCH, "done", [NewEvent("turn.finished", {"x": object()}, first)])
+    with pytest.raises(ValueError, match="not as 'queued'"):
+        await session.finish(first, EPOCH, "queued")
+    assert await everything(session) == before
+
+
+async def test_settling_ends_what_does_not_run_and_only_that(session: SessionFile) -> None:
+    first, second = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    assert not await session.settle(first, "stopped")
+    event = NewEvent("turn.stopped", {}, second)
+    assert await session.settle(second, "stopped", [event], [NewEffect("slack.post", "bye", {})], "Stopped.")
+    assert not await session.settle(second, "failed")
+    assert await states(session) == ["running", "stopped"]
+    assert (await types(session))[-1] == "turn.stopped"
+
+
+# -- after a crash ------------------------------------------------------------------------------------
+
+
+async def test_recovery_queues_what_ran_in_front_again_and_counts_the_interruption(
+    session: SessionFile,
+) -> None:
+    first, second = await accept(session, "a", "b")
+    for epoch in (EPOCH, EPOCH + 1, EPOCH + 2):
+        row = await session.claim(epoch)
+        assert row is not None
+        assert (row["id"], row["attempt"]) == (first, epoch - EPOCH + 1)
+        assert await session.requeue_running(epoch) == [], "one's own turns are left alone"
+        [requeued] = await session.requeue_running(epoch + 1)
+        assert (requeued["state"], requeued["interrupted"]) == ("queued", epoch - EPOCH + 1)
+    assert [turn["attempt"] for turn in await session.turns(first)] == [1, 2, 3]
+    assert all(turn["finished_at"] is not None for turn in await session.turns(first))
+    assert await session.turns(second) == []
+    joined = [event for event in await session.events() if event["type"] == "participant.joined"]
+    assert len(joined) == 1
+
+
+async def test_recovery_leaves_waiting_and_finished_prompts_as_they_are(session: SessionFile) -> None:
+    first, _ = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    await session.wait(first, EPOCH)
+    assert await session.requeue_running(EPOCH + 1) == []
+    assert await states(session) == ["waiting", "queued"]
+
+
+async def test_idle_means_nothing_unfinished_and_nothing_unsent(session: SessionFile) -> None:
+    assert await session.idle()
+    [first] = await accept(session, "a")
+    assert not await session.idle()
+    await session.claim(EPOCH)
+    assert not await session.idle()
+    await session.finish(first, EPOCH, "done", effects=[NewEffect("slack.post", "k", {})])
+    assert not await session.idle()
+    [effect] = await session.effects()
+    await session.effect_sending(effect["id"])
+    assert not await session.idle()
+    await session.effect_done(effect["id"])
+    assert await session.idle()
+
+
+# -- events, stages, lease, fields ---------------------------------------------------------------------
+
+
+async def test_events_are_numbered_without_gaps_and_read_from_a_cursor(session: SessionFile) -> None:
+    await accept(session, "a")
+    await session.claim(EPOCH)
+    for n in range(5):
+        await session.append(
+            [NewEvent("agent.text", {"n": n, "text": "ä\ud800"}, 1), NewEvent("agent.thought")], EPOCH
+        )
+    seqs = [event["seq"] for event in await session.events()]
+    assert seqs == list(range(1, 14))
+    assert await session.last_seq() == 13
+    page = await session.events(after=10, limit=2)
+    assert [event["seq"] for event in page] == [11, 12]
+    assert await session.events(after=13) == []
+
+
+async def test_listeners_hear_of_every_commit_with_events_or_effects_and_of_no_other(
+    session: SessionFile,
+) -> None:
+    heard: list[tuple[str, int]] = []
+    session.listeners.append(lambda name, seq: heard.append((name, seq)))
+
+    async def heard_from(step: object) -> list[int]:
+        heard.clear()
+        await step  # type: ignore[misc]
+        await asyncio.sleep(0)
+        assert all(name == "s" for name, _ in heard)
+        return [seq for _, seq in heard]
+
+    assert await heard_from(session.accept(prompt("a"), EPOCH)) == [1]
+    assert await heard_from(session.accept(prompt("a"), EPOCH)) == [], "a redelivery is no news"
+    assert await heard_from(session.claim(EPOCH)) == [3]
+    assert await heard_from(session.append([NewEvent("agent.text", {}, 1)], EPOCH)) == [4]
+    assert await heard_from(session.append([NewEvent("agent.text", {}, 1)], EPOCH - 1)) == []
+    assert await heard_from(session.finish(1, EPOCH - 1, "done", [NewEvent("x")])) == []
+    assert await heard_from(session.stage(1, "lease", 1.0)) == []
+    assert await heard_from(session.effect_plan("post", "k", {})) == [4]
+    assert await heard_from(session.effect_plan("post", "k", {})) == []
+    assert await heard_from(session.effect_sending(1)) == [4]
+    assert await heard_from(session.effect_sending(1)) == []
+
+
+async def test_a_reopened_file_goes_on_counting_where_it_was(session: SessionFile, clock: Clock) -> None:
+    await accept(session, "a")
+    await session.close()
+    executor = Executor()
+    again = await SessionFile.open(session.path, "s", executor, clock)
+    heard: list[int] = []
+    again.listeners.append(lambda _, seq: heard.append(seq))
+    await again.effect_plan("post", "k", {})
+    assert await again.append([NewEvent("agent.text")]) == [2]
+    await asyncio.sleep(0)
+    assert heard == [1, 2]
+    await again.close()
+    executor.close()
+
+
+async def test_stages_belong_to_the_latest_turn_and_the_first_time_counts(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.stage(first, "permit", 1.0)
+    assert await session.turn_stages(first) == {}
+    await session.claim(EPOCH)
+    await session.stage(first, "permit", 2.0)
+    await session.stage(first, "permit", 9.0)
+    await session.stage(first, "lease", 3.5)
+    await session.requeue_running(EPOCH + 1)
+    await session.claim(EPOCH + 1)
+    await session.stage(first, "permit", 10.0)
+    assert await session.turn_stages(first) == {"permit": 10.0}
+    assert [turn["stages"] for turn in await session.turns()] == [
+        {"permit": 2.0, "lease": 3.5},
+        {"permit": 10.0},
+    ]
+
+
+async def test_a_session_holds_one_lease_or_none(session: SessionFile) -> None:
+    assert await session.lease() is None
+    lease = {"sandbox": "sb-1", "image": "img", "provider": "local", "epoch": EPOCH, "expires_at": 5.0}
+    await session.set_lease(lease)
+    await session.set_lease(lease | {"sandbox": "sb-2"})
+    assert await session.lease() == lease | {"sandbox": "sb-2"}
+    with pytest.raises(ValueError, match="no field colour"):
+        await session.set_lease(lease | {"colour": 1})
+    await session.set_lease(None)
+    assert await session.lease() is None
+
+
+async def test_unknown_fields_of_a_session_are_refused_whatever_they_hold(session: SessionFile) -> None:
+    for name in ("id", "title = 'x' --", "created_at"):
+        with pytest.raises(ValueError, match="no field"):
+            await session.update_session(**{name: "x"})
+    await session.update_session(branch="threadsmith/s-x", extra={"a": [1]}, repository=None)
+    about = await session.session()
+    assert (about["branch"], about["extra"], about["team"]) == ("threadsmith/s-x", {"a": [1]}, "T1")
+
+
+async def test_record_writes_all_it_is_given_or_nothing(session: SessionFile) -> None:
+    seqs = await session.record(
+        [NewEvent("pull_request.merged", {"by": "ann"})],
+        [NewEffect("slack.post", "merged", {})],
+        {"branch_number": 2},
+        [NewArtifact("branch", "b")],
+    )
+    assert seqs == [1]
+    before = await everything(session)
+    with pytest.raises(TypeError):
+        await session.record([NewEvent("x", {"bad": {1, 2}})], [NewEffect("a", "b", {})], {"title": "x"})
+    assert await everything(session) == before
+
+
+async def test_an_export_is_a_whole_database_by_itself_and_never_overwrites(
+    session: SessionFile, tmp_path: Path
+) -> None:
+    await accept(session, "a")
+    target = tmp_path / "out.db"
+    await session.export(target)
+    assert target.stat().st_mode & 0o777 == 0o600
+    copy = sqlite3.connect(target)
+    assert copy.execute("SELECT key FROM prompts").fetchall() == [("a",)]
+    copy.close()
+    with pytest.raises(StorageError) as caught:
+        await session.export(target)
+    assert caught.value.path == target
+    assert "exists" in caught.value.what
+    with pytest.raises(StorageError):
+        await session.export(tmp_path / "no such folder" / "out.db")
+    await accept(session, "b")
+
+
+async def test_the_summary_tells_the_state_a_person_would_name(session: SessionFile) -> None:
+    async def state() -> tuple[str, int]:
+        row = await session.summary()
+        return row["state"], row["prompts"]
+
+    assert await state() == ("empty", 0)
+    first, second = await accept(session, "a", "b")
+    assert await state() == ("queued", 2)
+    await session.claim(EPOCH)
+    assert await state() == ("running", 2)
+    await session.wait(first, EPOCH)
+    assert await state() == ("waiting", 2)
+    await session.answer(first, "acme/web")
+    await session.claim(EPOCH)
+    await session.finish(first, EPOCH, "failed")
+    assert await state() == ("queued", 2)
+    await session.remove("slack", "b")
+    assert await state() == ("failed", 1)
+    assert second
