@@ -2,6 +2,9 @@
 
 import os
 import re
+import subprocess
+import sys
+import tempfile
 import tomllib
 from collections import Counter
 from fnmatch import fnmatch
@@ -256,6 +259,56 @@ def test_no_table_whatsoever_gives_a_traceback(table):
         parse(table, "config.toml", Offered(Schemas()), environment={})
     except ConfigError as error:
         assert error.mistakes
+
+
+PIECES = st.sampled_from(
+    [
+        "slack",
+        "web",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "=",
+        ".",
+        '"',
+        "'",
+        '"""',
+        "{",
+        "}",
+        ",",
+        "#",
+        "\n",
+        " ",
+        "1",
+        "-",
+        "e",
+    ]
+    + [
+        "env",
+        "x",
+        "true",
+        "nan",
+        "inf",
+        "0x",
+        "1979-05-27",
+        "\\u0000",
+        "\\",
+        "\0",
+        "é",
+        "\r",
+        "99999999999999999999",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
+def test_no_file_whatsoever_gives_a_traceback(text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.toml"
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        with pytest.raises(ConfigError):
+            load(path, Offered(Schemas()), environment={})
 
 
 # -- secrets -----------------------------------------------------------------------------------------
@@ -570,3 +623,10 @@ def test_hosts_in_the_example_are_nobody_s():
 
 def test_read_gives_the_bare_table(tmp_path):
     assert read(write(tmp_path, "a = 1\n")) == {"a": 1}
+
+
+def test_importing_bot_does_not_wait_for_the_settings():
+    code = (
+        "import sys, bot; assert 'pydantic' not in sys.modules; bot.Section; assert 'pydantic' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from git_kit import git, world
+from git_kit import git, once, world
 
 from bot.errors import GitError
 from bot.git import sandbox_side
@@ -149,7 +149,7 @@ def no_objects(workspace):
 
 SURVIVED = [
     *(commits, other_branch, detached, broken_index, locked_index, assumed_unchanged, sparse, orphan, elsewhere_worktree),
-    *(bare, hooks, replaced, signed),
+    *(bare, hooks, replaced, signed, broken_head),
 ]
 
 
@@ -168,7 +168,7 @@ async def test_the_work_comes_out_whatever_state_the_repository_is_in(tmp_path):
 async def test_a_ruined_repository_is_collected_afresh_from_a_bundle(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
-        for number, damage in enumerate([no_git, broken_config, no_objects, broken_head]):
+        for number, damage in enumerate([no_git, broken_config, no_objects]):
             workspace = await w.workspace(base, f"workspace{number}")
             workspace.write("new", "new")
             (workspace.path / "README.md").unlink()
@@ -214,6 +214,66 @@ async def test_what_the_host_committed_counts_as_committed(tmp_path):
         assert await sync(w, workspace, commit, [base], last=commit) == Synced("same")
         assert workspace.git("status", "--porcelain") == ""
         assert workspace.git("log", "--format=%an") .splitlines()[0] == "Ada Sample"
+
+
+async def test_a_commit_that_was_squashed_away_still_serves_as_the_base_of_later_bundles(tmp_path):
+    async with world(tmp_path) as w:
+        base = await w.base()
+        workspace = await w.workspace(base)
+        workspace.write("a", "1")
+        commit = await w.turn(workspace, base)
+        assert await sync(w, workspace, commit, [base], last=commit) == Synced("same")
+        squashed = await w.commit("main", a="1")
+        await w.base()
+        assert await sync(w, workspace, squashed, [base, commit], last=commit) == Synced("moved")
+        later = await w.commit("main", b="2")
+        await w.base()
+        assert await sync(w, workspace, later, [commit, squashed], last=commit) == Synced("moved")
+        assert workspace.git("status", "--porcelain") == ""
+
+
+async def test_what_the_agent_committed_itself_is_work_and_not_lost(tmp_path):
+    async with world(tmp_path) as w:
+        base = await w.base()
+        workspace = await w.workspace(base)
+        workspace.write("mine", "kept")
+        commits(workspace)
+        assert await sync(w, workspace, base, [base]) == Synced("same")
+        assert workspace.git("status", "--porcelain") == "?? mine"
+        commits(workspace)
+        new = await w.commit("main", theirs="1")
+        await w.base()
+        assert await sync(w, workspace, new, [base]) == Synced("kept")
+        assert (workspace.path / "mine").read_text() == "kept"
+
+
+async def test_a_commit_of_another_workspace_does_not_count_as_made_of_this_one(tmp_path):
+    async with world(tmp_path) as w:
+        base = await w.base()
+        first = await w.workspace(base, "first")
+        first.write("a", "1")
+        commit = await w.turn(first, base)
+        later = await w.commit("main", b="2")
+        await w.base()
+        second = await w.workspace(later, "second")
+        newest = await w.commit("main", b="3")
+        await w.base()
+        assert await sync(w, second, newest, [later], last=commit) == Synced("moved")
+        assert (second.path / "b").read_text() == "3"
+
+
+async def test_kept_work_comes_back_into_a_fresh_workspace_uncommitted(tmp_path):
+    async with world(tmp_path) as w:
+        base = await w.base()
+        workspace = await w.workspace(base)
+        workspace.write("mine", "kept")
+        (workspace.path / "README.md").unlink()
+        bundle = await workspace.collect(base)
+        fresh = await w.workspace(base, "fresh")
+        await fresh.run(sandbox_side.restore(str(fresh.path)), once(bundle))
+        assert (fresh.path / "mine").read_text() == "kept"
+        assert fresh.git("rev-parse", "HEAD") == base
+        assert fresh.git("status", "--porcelain").splitlines() == [" D README.md", "?? mine"]
 
 
 async def test_uncommitted_work_is_carried_over(tmp_path):

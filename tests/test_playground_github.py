@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -547,3 +549,47 @@ async def test_everything_survives_a_restart(tmp_path: Path) -> None:
         assert await local.side.pulls() == before
         assert await local.repo(ADA, lambda repo: repo.get_pull(number).get_reviews().totalCount) == 1
         assert await local.pull("second") == number + 1
+
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from test_playground_github import running
+
+async def main() -> None:
+    async with running(Path(sys.argv[1])) as local:
+        print(local.side.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_playground_comes_back_with_everything(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SERVE, str(tmp_path)),
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    assert process.stdout is not None
+    other = Local(GitHubSide(PlaygroundSettings(data=tmp_path), ACCOUNTS))
+    other.side.url = (await process.stdout.readline()).decode().strip()
+    await other.repo(
+        ADA, lambda repo: repo.create_git_ref("refs/heads/topic", repo.get_branch("main").commit.sha)
+    )
+    await other.repo(ADA, lambda repo: repo.create_file("topic.txt", "Add it", "Hello\n", branch="topic"))
+    number = await other.repo(ADA, lambda repo: repo.create_pull("main", "topic", title="t").number)
+    await other.repo(BEN, lambda repo: repo.get_pull(number).create_issue_comment("Seen"))
+    process.kill()
+    await process.wait()
+    async with running(tmp_path) as local:
+        pull = await local.repo(ADA, lambda repo: repo.get_pull(number))
+        assert (pull.state, pull.comments, pull.changed_files, pull.mergeable) == ("open", 1, 1, True)
+
+
+async def test_a_taken_port_is_named(local: Local, tmp_path: Path) -> None:
+    port = int(local.side.url.rsplit(":", 1)[1])
+    side = GitHubSide(PlaygroundSettings(data=tmp_path / "other", github_port=port), ACCOUNTS)
+    with pytest.raises(GitHubSideError, match=f"port {port} on 127.0.0.1 cannot be used"):
+        await side.start()

@@ -562,3 +562,49 @@ async def test_the_summary_tells_the_state_a_person_would_name(session: SessionF
     await session.remove("slack", "b")
     assert await state() == ("failed", 1)
     assert second
+
+
+async def test_all_that_was_promised_is_flushed_and_only_events_and_stages_are_not(
+    session: SessionFile,
+) -> None:
+    """`synchronous` stays as the last write set it, so a read shows which kind that was."""
+    full, normal = 2, 1
+
+    async def flushed(step: object) -> int:
+        await step  # type: ignore[misc]
+        return int((await session._read("PRAGMA synchronous"))[0]["synchronous"])
+
+    event = NewEvent("agent.text", {}, 1)
+    steps = [
+        (session.accept(prompt("a"), EPOCH), full),
+        (session.append([event]), normal),
+        (session.edit("slack", "a", "x"), full),
+        (session.stage(1, "permit", 1.0), normal),
+        (session.claim(EPOCH), full),
+        (session.append([event], EPOCH), normal),
+        (session.wait(1, EPOCH), full),
+        (session.append([event]), normal),
+        (session.answer(1, "acme/web"), full),
+        (session.append([event]), normal),
+        (session.requeue_running(EPOCH), full),
+        (session.append([event]), normal),
+        (session.effect_plan("post", "k", {}), full),
+        (session.append([event]), normal),
+        (session.effect_sending(1), full),
+        (session.append([event]), normal),
+        (session.effect_done(1), full),
+        (session.append([event]), normal),
+        (session.record([event]), full),
+        (session.append([event]), normal),
+        (session.update_session(title="x"), full),
+        (session.append([event]), normal),
+        (session.set_lease(None), full),
+        (session.append([event]), normal),
+        (session.settle(1, "stopped"), full),
+        (session.append([event]), normal),
+        (session.remove("slack", "a"), full),
+        (session.append([event]), normal),
+        (session.finish(1, EPOCH, "done"), full),
+    ]
+    for number, (step, wanted) in enumerate(steps):
+        assert await flushed(step) == wanted, f"step {number}"

@@ -29,50 +29,63 @@ g() {
     -c core.sparseCheckout=false -c core.excludesFile="$ws/.git/info/exclude" -c gc.auto=0 -c maintenance.auto=false \
     -c advice.addEmbeddedRepo=false -c user.name=sandbox -c user.email=sandbox@localhost -c commit.gpgSign=false "$@"
 }
+# Reads the bundle on stdin (empty: nothing to do) into the ref $1. What came stays reachable under `seen`, since
+# git takes a later bundle only on top of commits that some ref still reaches. Fetching would read a broken index.
+take() {
+  cat > "$tmp/bundle"
+  [ -s "$tmp/bundle" ] || return 0
+  (export GIT_INDEX_FILE="$tmp/none"; g fetch --quiet --no-tags --no-write-fetch-head "$tmp/bundle" "+$1:$1")
+  g update-ref "refs/threadsmith/seen/$(g rev-parse "$1")" "$1"
+}
 repo=$ws/.git
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 """
 
 _CLONE = r"""
-cat > "$tmp/bundle"
 mkdir -p "$ws"
 rm -rf "$repo"
 git init --quiet "$ws"
-g fetch --quiet --no-tags "$tmp/bundle" "+$2:$2"
+take "$2"
 g symbolic-ref HEAD refs/heads/work
 g reset --quiet --hard "$2"
+g update-ref refs/threadsmith/at "$2"
 g config user.name sandbox
 g config user.email sandbox@localhost
 g config gc.auto 0
 g remote remove origin 2>/dev/null || true
 """
 
-# Output: the state, then the paths in conflict, each ended by NUL.
+# Output: the state, then the paths in conflict, each ended by NUL. `at` is where the host last put the workspace:
+# what differs from it is work, the agent's own commits too, unless the host has made `last` of it since.
 _SYNC = r"""
 target=$3 last=$4
-cat > "$tmp/bundle"
-if [ -s "$tmp/bundle" ]; then g fetch --quiet --no-tags "$tmp/bundle" "+$2:$2"; fi
+take "$2"
 rm -rf "$repo/index.lock" "$repo/HEAD.lock" "$repo/rebase-merge" "$repo/rebase-apply"
+at=$(g rev-parse --verify --quiet refs/threadsmith/at || printf %s "$target")
+start=$at
+if [ -n "$last" ] && [ "$(g rev-parse --verify --quiet "$last^" || true)" = "$at" ]; then start=$last; fi
 g symbolic-ref HEAD refs/heads/work
-start=${last:-$(g rev-parse --verify --quiet HEAD || printf %s "$target")}
-g reset --quiet --mixed "$start" >/dev/null 2>&1 || { rm -f "$repo/index"; g reset --quiet --mixed "$start" >/dev/null; }
-if [ "$(g rev-parse HEAD)" = "$target" ]; then printf 'same\0'; exit 0; fi
+g reset --quiet --mixed "$start" >/dev/null 2>&1 || {
+  rm -f "$repo/index"
+  g reset --quiet --mixed "$start" >/dev/null
+}
+arrived() { g update-ref refs/threadsmith/at "$target"; printf '%s\0' "$1"; }
+if [ "$start" = "$target" ]; then arrived same; exit 0; fi
 if [ -z "$(g status --porcelain --untracked-files=all | head -c 1)" ]; then
-  g reset --quiet --hard "$target"; printf 'moved\0'; exit 0
+  g reset --quiet --hard "$target"; arrived moved; exit 0
 fi
 g stash push --quiet --include-untracked
 g reset --quiet --hard "$target"
-if g stash pop --quiet >/dev/null 2>&1; then printf 'kept\0'; exit 0; fi
-printf 'conflicts\0'
+if g stash pop --quiet >/dev/null 2>&1; then arrived kept; exit 0; fi
+arrived conflicts
 g diff --name-only -z --diff-filter=U
-# Untracked files that stand in the way make `pop` stop; their versions stay in the stash.
-g ls-tree -r -z --name-only 'stash@{0}^3' 2>/dev/null | head -c 100000 || true
+# New files of the agent's where the target has one too: theirs is in place, the agent's stays in the stash.
+g diff --name-only -z --no-renames --diff-filter=M HEAD 'stash@{0}^3' 2>/dev/null || true
 """
 
 _RESTORE = r"""
-cat > "$tmp/bundle"
-g fetch --quiet --no-tags "$tmp/bundle" "+$2:$2"
+take "$2"
 g read-tree --reset -u "$2"
 g reset --quiet --mixed HEAD >/dev/null
 """
@@ -80,11 +93,10 @@ g reset --quiet --mixed HEAD >/dev/null
 _COLLECT = r"""
 base=$3 name=$4
 if [ "$5" = afresh ]; then
-  cat > "$tmp/base"
   export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
   repo=$tmp/repo.git
   git init --quiet --bare "$repo"
-  g fetch --quiet --no-tags "$tmp/base" "+$2:$2"
+  take "$2"
 fi
 export GIT_INDEX_FILE="$tmp/index"
 g read-tree "$base"
@@ -110,8 +122,8 @@ def clone(workspace: str) -> list[str]:
 def sync(workspace: str, target: CommitSha, last: CommitSha | None) -> list[str]:
     """Move the workspace to `target`, read from a bundle on stdin (empty: it is there), keeping uncommitted work.
 
-    `last` is the commit that the host last made of this workspace: what it holds counts as committed. The
-    output is read by `parse_sync`.
+    `last` is the commit that the host last made of this session's work: made of this workspace since the last
+    sync, what it holds counts as committed; otherwise it changes nothing. The output is read by `parse_sync`.
     """
     return _script(_SYNC, workspace, BASE_REF, checked_sha(target), "" if last is None else checked_sha(last))
 

@@ -82,8 +82,8 @@ class Sessions:
             self.house.store.use(session, create=incoming.thread) as file,
         ):
             accepted = await file.accept(_new_prompt(incoming), self.house.epoch)
-            if accepted.new and accepted.position > self.house.settings.limits.queue_length:
-                await self._refuse(file, incoming, accepted)
+            if accepted.new and accepted.position:
+                await self._say_place(file, incoming, accepted)
         if accepted.new:
             self._wake(session)
         return accepted
@@ -192,18 +192,15 @@ class Sessions:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    async def _refuse(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:
-        await file.remove(incoming.source, incoming.key)
-        await file.record(
-            [],
-            effects=[
-                NewEffect(
-                    "thread.post",
-                    f"refused:{accepted.prompt_id}",
-                    {"kind": "refused", "prompt_id": accepted.prompt_id, "waiting": accepted.position},
-                )
-            ],
-        )
+    async def _say_place(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:
+        """Queued, visibly; refused, visibly, when too many wait already."""
+        facts = {"prompt_id": accepted.prompt_id, "position": accepted.position}
+        if accepted.position <= self.house.settings.limits.queue_length:
+            post = NewEffect("thread.post", f"queued:{accepted.prompt_id}", {"kind": "queued", **facts})
+        else:
+            await file.remove(incoming.source, incoming.key)
+            post = NewEffect("thread.post", f"refused:{accepted.prompt_id}", {"kind": "refused", **facts})
+        await file.record(effects=[post])
 
     def _wake(self, session: SessionId) -> SessionWorker:
         worker = self._workers.get(session)

@@ -83,7 +83,7 @@ def _queued(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 
 def _refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     text = (
-        f"I did not take this one: {facts['waiting']} requests already wait in this thread. "
+        f"I did not take this one: {facts['position']} requests already wait in this thread. "
         "Send it again when some are done, or start a new thread."
     )
     return text, [_section(f":no_entry_sign: {text}")]

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot import UserError
@@ -81,7 +82,8 @@ class GitHubClient:
             found = client.get_repo(repository).get_pulls(
                 state="all", head=f"{owner}:{branch}", sort="created", direction="desc"
             )
-            return [_pull(one, repository) for one in found[:NEWEST]]
+            # Not a slice: PyGithub raises IndexError for one of an empty list.
+            return [_pull(one, repository) for one in islice(found, NEWEST)]
 
         pulls = await self._do(actor, f"Looking for pull requests in {repository}", job)
         return [pull for pull in pulls if pull.branch == branch]

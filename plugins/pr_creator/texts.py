@@ -65,12 +65,13 @@ class Texts:
     def title(self, change: Change) -> str:
         """One plain line: what was asked for, not where or by whom it was said."""
         rendered = self._title.render(
-            request=request_of(change, TITLE_CHARACTERS),
+            title=_line(change.title, TITLE_CHARACTERS),
+            request=_line(change.prompt.text, TITLE_CHARACTERS),
             repository=change.repository.name,
             session=change.session,
             files=len(change.files),
         )
-        return neutral.one_line(rendered, TITLE_CHARACTERS) or "Changes"
+        return neutral.quiet(neutral.one_line(rendered, TITLE_CHARACTERS)) or "Changes"
 
     def body(self, change: Change, existing: str | None = None) -> str | None:
         """The whole description; with `existing`, that one with this turn added.
@@ -91,7 +92,8 @@ class Texts:
         turns = [*_kept(earlier), self._turn(change)]
         rendered = self._body.render(
             turns=turns,
-            request=neutral.inline(request_of(change, REQUEST_CHARACTERS)),
+            title=neutral.inline(_line(change.title, REQUEST_CHARACTERS)),
+            request=neutral.inline(_line(change.prompt.text, REQUEST_CHARACTERS)),
             requester=self._name(change.prompt.author),
             co_requesters=self._others(change),
             session=change.session,
@@ -105,7 +107,7 @@ class Texts:
 
     def _turn(self, change: Change) -> str:
         summary = neutral.markdown(change.summary, SUMMARY_CHARACTERS) or "_The agent said nothing about it._"
-        request = neutral.inline(request_of(change, REQUEST_CHARACTERS))
+        request = neutral.inline(_line(change.prompt.text, REQUEST_CHARACTERS))
         text = f"**{request}**\n\n{summary}" if request else summary
         return f"<!-- threadsmith:turn={turn_key(change)} -->\n{text}\n{_TURN_END}"
 
@@ -123,9 +125,9 @@ class Texts:
         )
 
 
-def request_of(change: Change, most: int) -> str:
-    """The prompt's first line as plain text: no Slack names, links by their words, no `repo=`."""
-    text = _SLACK_NAME.sub(" ", change.prompt.text[:20000])
+def _line(text: str, most: int) -> str:
+    """The first line as plain text: no Slack names, links by their words, no `repo=`, no references."""
+    text = _SLACK_NAME.sub(" ", text[:20000])
     text = _SLACK_LINK.sub(lambda found: found[2] or found[1], text)
     for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(entity, character)
@@ -166,6 +168,6 @@ def _template(
 
 
 _VARIABLES = (
-    *("turns", "request", "requester", "co_requesters", "session", "session_url"),
+    *("turns", "title", "request", "requester", "co_requesters", "session", "session_url"),
     *("repository", "files", "footer"),
 )

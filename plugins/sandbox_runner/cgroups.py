@@ -47,7 +47,7 @@ class Group:
         """Kill what is left in it and take it away; SandboxError when the kernel keeps it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + REMOVE_SECONDS
-        while not self._removed():
+        while not await asyncio.to_thread(self._removed):
             for process in self.members():
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
@@ -79,13 +79,19 @@ class Hierarchy:
             entry.name for parent in self.parents.values() for entry in parent.iterdir() if entry.is_dir()
         }
 
+    def remove(self) -> None:
+        """Take the parents away where nobody is left in them."""
+        for parent in set(self.parents.values()):
+            with suppress(OSError):
+                parent.rmdir()
+
     def group(self, name: str) -> Group:
         return Group({controller: parent / name for controller, parent in self.parents.items()})
 
     def create(self, name: str, limits: Limits) -> Group:
         group = self.group(name)
         for folder in set(group.folders.values()):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         for controller, folder in group.folders.items():
             for file, value in settings(self.version, controller, limits):
                 with suppress(FileNotFoundError):  # such as the swap files of a kernel that counts none

@@ -36,7 +36,8 @@ class Control:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._last = 0
-        self._answers: dict[int, asyncio.Future[int]] = {0: self._loop.create_future()}
+        self._hello: asyncio.Future[int] = self._loop.create_future()
+        self._answers: dict[int, asyncio.Future[int]] = {0: self._hello}
         self._running: dict[int, Watcher] = {}
         self._turn = asyncio.Lock()
         self._free = asyncio.Event()
@@ -45,7 +46,7 @@ class Control:
 
     async def ready(self) -> None:
         """Wait until process 1 runs. TimeoutError, or SandboxGone when it never did."""
-        await asyncio.wait_for(self._answers[0], ANSWER_SECONDS)
+        await asyncio.wait_for(self._hello, ANSWER_SECONDS)
 
     async def start(
         self,

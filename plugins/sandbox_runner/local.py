@@ -118,10 +118,10 @@ class LocalProvider:
                 user = lease.user
             tree = Tree(self._trees / id, user)
             held.push_async_callback(tree.remove)
-            tree.make()
+            await asyncio.to_thread(tree.make)
             if spec.image is not None:
                 await tree.load(self._snapshots.path(spec.image))
-            group = self._group(id, spec.limits, held)
+            group = await self._group(id, spec.limits, held)
             ops = [
                 *bounds_ops(group, spec.limits),
                 *layout.stage(self._base, bool(overlay), self._lower, tree.tree),
@@ -129,12 +129,12 @@ class LocalProvider:
             started = await start(user, ops, self._base, spec.limits)
             return self._keep(id, spec.limits, tree, group, started, held.pop_all())
 
-    def _group(self, id: SandboxId, limits: Limits, held: AsyncExitStack) -> Group | None:
+    async def _group(self, id: SandboxId, limits: Limits, held: AsyncExitStack) -> Group | None:
         if self._hierarchy is None:
             return None
         group = self._hierarchy.group(id)
         held.push_async_callback(group.remove)
-        return self._hierarchy.create(id, limits)
+        return await asyncio.to_thread(self._hierarchy.create, id, limits)
 
     def _keep(
         self,
@@ -215,6 +215,8 @@ class LocalProvider:
         await asyncio.gather(*(sandbox.terminate() for sandbox in [*self._sandboxes.values()]))
         if self._sweeping is not None:
             await self._sweeping
+        if self._hierarchy is not None:
+            self._hierarchy.remove()
 
     async def list(self) -> list[SandboxId]:
         return list(self._sandboxes)

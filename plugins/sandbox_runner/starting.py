@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
+from typing import IO
 
 from bot import Limits, SandboxError, SandboxGone
 from plugins.sandbox_runner import layout, seccomp
@@ -18,6 +19,7 @@ from plugins.sandbox_runner.launch import REFUSED_NAMESPACE, REFUSED_OVERLAY
 from plugins.sandbox_runner.trees import tail
 
 END_SECONDS = 20.0
+LAST_WORDS_SECONDS = 2.0
 
 NO_NAMESPACES = (
     "The kernel refused a user namespace, without which no sandbox can be made. On Ubuntu 24.04 and later: "
@@ -59,46 +61,64 @@ class Started:
 
 async def start(user: int | None, ops: Sequence[str], base: layout.Base, limits: Limits) -> Started:
     """Run bubblewrap on the stage that `ops` describe and wait for process 1 to answer."""
-    with ExitStack() as inherited:
+    async with AsyncExitStack() as undo:  # whatever goes wrong, nothing keeps running
         host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inherited.callback(inside.close)
-        told, info = os.pipe()
-        seccomp_filter = filled_pipe(seccomp.program())
-        inherited.callback(os.close, info)
-        inherited.callback(os.close, seccomp_filter)
-        numbers = (inside.fileno(), info, seccomp_filter)
         control = Control(host)
-        process = await asyncio.create_subprocess_exec(
-            *layout.launch(user, ops, layout.bubblewrap(base, limits, *numbers)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": layout.PATH, "LC_ALL": "C.UTF-8"},
-            pass_fds=numbers,
-        )
-    return await settle(process, control, told)
+        undo.callback(control.close, "it did not start")
+        with ExitStack() as inherited:
+            inherited.callback(inside.close)
+            told, info = os.pipe()
+            inherited.callback(os.close, info)
+            said = undo.enter_context(os.fdopen(told, "rb"))
+            rules = filled_pipe(seccomp.program())
+            inherited.callback(os.close, rules)
+            numbers = (inside.fileno(), info, rules)
+            process = await spawn(
+                layout.launch(user, ops, layout.bubblewrap(base, limits, *numbers)), numbers
+            )
+            undo.push_async_callback(end, process)
+        first = await first_process(process, control, said)
+        undo.pop_all()
+        said.close()
+        return Started(process, first, control)
 
 
-async def settle(process: asyncio.subprocess.Process, control: Control, told: int) -> Started:
-    """Wait for process 1, or find out why there is none. Whatever goes wrong, nothing keeps running."""
+async def spawn(argv: Sequence[str], inherited: Sequence[int]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": layout.PATH, "LC_ALL": "C.UTF-8"},
+        pass_fds=inherited,
+    )
+
+
+async def first_process(process: asyncio.subprocess.Process, control: Control, said: IO[bytes]) -> int:
+    """A descriptor of process 1, once it answers; else why it does not. `said` is bubblewrap's own report."""
     try:
         await control.ready()
-        first = os.pidfd_open(json.loads(os.read(told, 4096))["child-pid"])
-        return Started(process, first, control)
-    except (SandboxGone, TimeoutError, ProcessLookupError, ValueError, KeyError):
-        control.close("it did not start")
-        with suppress(ProcessLookupError):
-            process.kill()
-        assert process.stderr is not None
-        raise failure(await process.wait(), await tail(process.stderr)) from None
-    except BaseException:
-        control.close("its start was given up")
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    finally:
-        os.close(told)
+        report = json.loads(os.read(said.fileno(), 4096))
+        return os.pidfd_open(report["child-pid"])
+    except (SandboxGone, ProcessLookupError):
+        raise failure(*await last_words(process)) from None
+    except TimeoutError:
+        raise SandboxError("A sandbox started, but its process 1 does not answer.") from None
+
+
+async def last_words(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """The exit code of a launch that failed, and what it said."""
+    assert process.stderr is not None
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), LAST_WORDS_SECONDS)
+    await end(process)
+    return await process.wait(), await tail(process.stderr)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 def filled_pipe(data: bytes) -> int:

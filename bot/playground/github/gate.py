@@ -47,6 +47,11 @@ def presented_token(request: web.Request) -> str | None:
         return ""
 
 
+def _clean(text: str) -> bool:
+    """Whether a text can be handed to git and SQLite: no NUL, nothing that is not Unicode."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+
+
 def own_host_only(url: str) -> Middleware:
     """Refuse requests meant for another host name: a web page could have pointed one at us."""
     port = URL(url).port
@@ -56,6 +61,8 @@ def own_host_only(url: str) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.host not in known:
             return web.Response(status=403, text=f"This is a local playground; open it at {url}\n")
+        if not _clean(request.path) or not all(map(_clean, request.query.values())):
+            return web.Response(status=400, text="The address holds characters that no name can have\n")
         return await handler(request)
 
     return check
@@ -164,9 +171,11 @@ async def json_value(request: web.Request) -> Any:
     """The request's JSON, {} without a body. Raises GitHubSideError (400) when it cannot be read."""
     raw = await request.read()
     try:
-        return json.loads(raw) if raw else {}
-    except ValueError:
+        value = json.loads(raw) if raw else {}
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character is no text
+    except (ValueError, RecursionError):
         raise GitHubSideError(400, "Problems parsing JSON") from None
+    return value
 
 
 async def json_body(request: web.Request) -> dict[str, Any]:

@@ -28,7 +28,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STEPS = ((60, "second"), (3_600, "minute"), (86_400, "hour"), (30 * 86_400, "day"))
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_STEPS = ((_HOUR, _MINUTE, "minute"), (_DAY, _HOUR, "hour"), (30 * _DAY, _DAY, "day"))
 
 
 class Frame:
@@ -47,7 +48,7 @@ class Frame:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            response = error if error.status < 400 else self._message(request, error.status, error.reason)
+            response = self._message(request, error.status, error.reason)
         except GitHubSideError as error:
             response = self._message(request, error.status, error.detail)
         except GitError as error:
@@ -109,7 +110,7 @@ class Frame:
         fields = await self.form(request)
         person = self.person(fields)
         back = fields.get("back", "/")
-        response = web.HTTPSeeOther(back if _LOCAL_PATH.fullmatch(back) else "/")
+        response = see_other(back if _LOCAL_PATH.fullmatch(back) else "/")
         response.set_cookie(_VIEWER, person.login, httponly=True, samesite="Strict")
         return response
 
@@ -141,20 +142,23 @@ def ago(at: str) -> str:
     """An ISO time as people say it, e.g. `3 minutes ago`, or as a date when it is long past."""
     moment = datetime.fromisoformat(at)
     seconds = int((datetime.now(UTC) - moment).total_seconds())
-    if seconds < 5:
+    if seconds < _MINUTE:
         return "just now"
-    unit_seconds = 1
-    for limit, unit in _STEPS:
+    for limit, step, unit in _STEPS:
         if seconds < limit:
-            count = seconds // unit_seconds
+            count = seconds // step
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
-        unit_seconds = limit if unit != "hour" else 86_400
     return f"on {moment.day} {moment:%b %Y}"
 
 
 def exact(at: str) -> str:
     """An ISO time in full."""
     return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def see_other(place: str) -> web.Response:
+    """Send the browser on, so that reloading does not repeat what a form did."""
+    return web.Response(status=303, headers={"Location": place})
 
 
 def static(path: Path, content_type: str) -> Handler:

@@ -1,6 +1,7 @@
 """The pages people look at: repositories, files, commits, pull requests."""
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -10,7 +11,7 @@ from bot.playground.github.accounts import Account
 from bot.playground.github.avatars import avatar, mark
 from bot.playground.github.errors import GitHubSideError, not_found
 from bot.playground.github.forge import Forge
-from bot.playground.github.page_frame import TEMPLATES, Frame, static
+from bot.playground.github.page_frame import TEMPLATES, Frame, see_other, static
 from bot.playground.github.pulls import Pulls
 from bot.playground.github.repository import Entry, Repository
 from bot.playground.github.rest import number_of
@@ -49,6 +50,7 @@ class Pages:
         router.add_get(_PULL, self.pull)
         router.add_get(_PULL + "{kind:[.](?:diff|patch)}", self.pull_diff)
         router.add_post(_PULL + "/{action:merge|close|reopen|say}", self.act)
+        router.add_get("/{login}", self.account)
         router.add_get(_PLACE, self.repository)
         router.add_get(_PLACE + "/tree/{place:.+}", self.tree)
         router.add_get(_PLACE + "/blob/{place:.+}", self.blob)
@@ -61,6 +63,14 @@ class Pages:
     async def avatar(self, request: web.Request) -> web.StreamResponse:
         account = self._forge.accounts.by_login(request.match_info["login"])
         return web.Response(text=avatar(account), content_type="image/svg+xml")
+
+    async def account(self, request: web.Request) -> web.StreamResponse:
+        """Accounts have no pages of their own; what they do is on the first page."""
+        login = request.match_info["login"].lower()
+        owners = {self._forge.repository(name).owner for name in self._forge.names()}
+        if self._forge.accounts.by_login(login) is None and login not in owners:
+            raise not_found()
+        return see_other("/")
 
     # -- repositories
 
@@ -173,11 +183,12 @@ class Pages:
         person, repository = self._frame.person(fields), self._repository(request)
         pull = self._pulls.find(repository, number_of(request))
         try:
+            self._forge.readable(person, repository.full_name)
             await self._do(repository, pull, person, request.match_info["action"], fields)
         except GitHubSideError as error:
             pull = self._pulls.find(repository, pull.number)
             return await self._show(request, repository, pull, error.status, error.detail)
-        return web.HTTPSeeOther(f"/{repository.full_name}/pull/{pull.number}")
+        return see_other(f"/{repository.full_name}/pull/{pull.number}")
 
     async def _do(
         self, repository: Repository, pull: Pull, person: Account, action: str, fields: Mapping[str, str]
@@ -228,8 +239,8 @@ class Pages:
 def _trail(repository: Repository, ref: str, path: str) -> list[tuple[str, str | None]]:
     """Each folder on the way, as name and address; the last has no address."""
     parts = path.split("/") if path else []
+    below = f"/{repository.full_name}/tree/{quote(ref)}"
     trail: list[tuple[str, str | None]] = [
-        (part, f"/{repository.full_name}/tree/{ref}/{'/'.join(parts[: at + 1])}")
-        for at, part in enumerate(parts)
+        (part, f"{below}/{quote('/'.join(parts[: at + 1]))}") for at, part in enumerate(parts)
     ]
     return [*trail[:-1], (parts[-1], None)] if parts else []

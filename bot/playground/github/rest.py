@@ -90,7 +90,7 @@ def slice_of(items: Sequence[T], page: Page) -> Sequence[T]:
 def text(body: Mapping[str, Any], field: str, resource: str) -> str | None:
     """A string of a request body, None when absent. Raises GitHubSideError (422) for anything else."""
     value = body.get(field)
-    if value is not None and not isinstance(value, str):
+    if value is not None and not (isinstance(value, str) and "\0" not in value):
         raise invalid(resource, field)
     return value
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from bot.playground.github.accounts import Account, Identity, Permission
 from bot.playground.github.diffs import FileDiff
 from bot.playground.github.forge import Forge
+from bot.playground.github.links import repository_links
 from bot.playground.github.repository import Commit, Entry, Repository
 
 Json = dict[str, Any]
@@ -124,7 +125,7 @@ class Shapes:
             "description": row.description,
             "fork": False,
             "url": url,
-            **_repository_links(url),
+            **repository_links(url),
             "git_url": f"{html}.git",
             "ssh_url": f"{html}.git",
             "clone_url": f"{html}.git",
@@ -284,50 +285,3 @@ class Shapes:
             "type": kind,
             "_links": {"self": self_url, "git": git_url, "html": page},
         }
-
-
-def _repository_links(url: str) -> Json:
-    plain = (
-        "forks hooks events tags languages stargazers contributors subscribers subscription merges"
-        " downloads deployments"
-    )
-    templated = {
-        "keys": "{/key_id}",
-        "collaborators": "{/collaborator}",
-        "issue_events": "{/number}",
-        "assignees": "{/user}",
-        "branches": "{/branch}",
-        "blobs": "{/sha}",
-        "git_tags": "{/sha}",
-        "git_refs": "{/sha}",
-        "trees": "{/sha}",
-        "statuses": "{/sha}",
-        "commits": "{/sha}",
-        "git_commits": "{/sha}",
-        "comments": "{/number}",
-        "issue_comment": "{/number}",
-        "contents": "{+path}",
-        "compare": "{base}...{head}",
-        "issues": "{/number}",
-        "pulls": "{/number}",
-        "milestones": "{/number}",
-        "notifications": "{?since,all,participating}",
-        "labels": "{/name}",
-        "releases": "{/id}",
-        "archive": "{archive_format}{/ref}",
-    }
-    places = {
-        "issue_events": "issues/events",
-        "blobs": "git/blobs",
-        "git_tags": "git/tags",
-        "git_refs": "git/refs",
-        "trees": "git/trees",
-        "git_commits": "git/commits",
-        "issue_comment": "issues/comments",
-        "contents": "contents/",
-        "compare": "compare/",
-        "archive": "",
-    }
-    links = {f"{name}_url": f"{url}/{name}" for name in plain.split()}
-    links |= {f"{name}_url": f"{url}/{places.get(name, name)}{rest}" for name, rest in templated.items()}
-    return {**links, "teams_url": f"{url}/teams"}

@@ -29,6 +29,7 @@ from bot.playground.github.writing import Change, checked_path, move_reference, 
 from bot.playground.settings import PlaygroundSettings
 
 _PREFIX = "/api/v3"
+_GOODBYE_SECONDS = 2.0
 _BODY_LIMIT_BYTES = 32 * 1024 * 1024
 
 
@@ -51,22 +52,35 @@ class GitHubSide:
         return self.url + _PREFIX
 
     async def start(self) -> None:
-        """Make the sample repositories when absent, catch up with what was pushed, and listen."""
-        self._forge = Forge(self._settings.folder / "github", self._accounts)
-        self._pulls = Pulls(self._forge)
-        await self._forge.open(sample_seeds(self._forge.accounts) if self._seeds is None else self._seeds)
+        """Make the sample repositories when absent, catch up with what was pushed, and listen.
+
+        Raises GitHubSideError (500) when the port is taken.
+        """
+        # Every answer holds addresses with the port, so the socket comes before everything else.
+        listener = _listener(self._settings.github_port)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            self._forge = Forge(self._settings.folder / "github", self._accounts)
+            self._pulls = Pulls(self._forge)
+            await self._catch_up()
+            # git's compressed bodies go to git as they come; nobody else sends compressed ones.
+            self._runner = web.AppRunner(
+                self._application(),
+                auto_decompress=False,
+                access_log=None,
+                shutdown_timeout=_GOODBYE_SECONDS,
+            )
+            await self._runner.setup()
+            await web.SockSite(self._runner, listener).start()
+        except BaseException:
+            listener.close()
+            raise
+
+    async def _catch_up(self) -> None:
+        seeds = sample_seeds(self._forge.accounts) if self._seeds is None else self._seeds
+        await self._forge.open(seeds)
         for name in self._forge.names():
             await self._pulls.catch_up(self._forge.repository(name))
-        await self._listen()
-
-    async def _listen(self) -> None:
-        # Every answer holds addresses with the port, so the socket comes before the application.
-        listener = socket.create_server(("127.0.0.1", self._settings.github_port))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        # git's compressed bodies go to git as they come; nobody else sends compressed ones.
-        self._runner = web.AppRunner(self._application(), auto_decompress=False, access_log=None)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
 
     def _application(self) -> web.Application:
         forge, pulls = self._forge, self._pulls
@@ -133,6 +147,7 @@ class GitHubSide:
     async def review(self, repository: str, number: int, login: str, state: str, body: str) -> dict[str, Any]:
         """Review as this person; returns `{id, state, body, author}`. Raises GitHubSideError."""
         found, account = self._repository(repository), self._forge.account(login)
+        self._forge.readable(account, repository)
         review = await self._pulls.review(found, self._pull(found, number), account, state, body)
         return {"id": review.id, "state": review.state, "body": review.body, "author": review.author}
 
@@ -145,9 +160,7 @@ class GitHubSide:
         """
         found = self._repository(repository)
         account = self._forge.require_write(self._forge.account(login), found)
-        changes = [
-            Change(checked_path(p), None if text is None else text.encode()) for p, text in files.items()
-        ]
+        changes = [Change(checked_path(path), _encoded(path, text)) for path, text in files.items()]
         if not changes:
             raise GitHubSideError(422, "files is empty: nothing to commit")
         async with found.lock:
@@ -191,6 +204,22 @@ class GitHubSide:
             return self._pulls.find(repository, number)
         except GitHubSideError:
             raise GitHubSideError(404, f"{repository.full_name} has no pull request {number}") from None
+
+
+def _encoded(path: str, text: str | None) -> bytes | None:
+    try:
+        return None if text is None else text.encode()
+    except UnicodeEncodeError:
+        raise GitHubSideError(422, f"the text of {path} is not valid Unicode") from None
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise GitHubSideError(
+            500, f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); choose another"
+        ) from error
 
 
 def _described_commit(commit: Commit) -> dict[str, Any]:

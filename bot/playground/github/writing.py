@@ -12,18 +12,29 @@ from bot.playground.github.git import Git, GitError
 from bot.playground.github.repository import Repository
 
 _FORBIDDEN_PARTS = {"", ".", "..", ".git"}
-_CONFIG = {
-    "http.receivepack": "true",
-    "uploadpack.allowFilter": "true",
-    "uploadpack.allowAnySHA1InWant": "true",
-    "receive.maxInputSize": "256m",
-    "receive.hideRefs": "refs/pull",  # as GitHub: pull request heads can be fetched, never pushed
-    "core.hooksPath": "/dev/null",
-    "core.quotePath": "false",
-    "gc.auto": "0",  # a background gc would outlive the playground
-    "receive.autogc": "false",
-    "maintenance.auto": "false",
-}
+_CONFIG = """
+[http]
+	receivepack = true
+[uploadpack]
+	allowFilter = true
+	allowAnySHA1InWant = true
+[receive]
+	maxInputSize = 256m
+	autogc = false
+	; as on GitHub, pull request heads can be fetched but never pushed
+	hideRefs = refs/pull
+[transfer]
+	; where commits live for the moment before a branch takes them
+	hideRefs = refs/playground
+[core]
+	hooksPath = /dev/null
+	quotePath = false
+; a background gc would outlive the playground
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +67,8 @@ async def create_repository(path: Path, stream: bytes) -> None:
     try:
         # Without --template there are no hooks to begin with; the settings keep later ones from running.
         await git("init", "--quiet", "--bare", "--template=", "--initial-branch=main")
-        for name, value in _CONFIG.items():
-            await git("config", name, value)
+        with (new / "config").open("a", encoding="utf-8") as config:
+            config.write(_CONFIG)
         await git("fast-import", "--quiet", stdin=stream)
         new.rename(path)
     finally:
@@ -123,7 +134,9 @@ def _quoted(path: str) -> str:
 def checked_path(path: str) -> str:
     """A path that git can hold below the top folder. Raises GitHubSideError (422) otherwise."""
     parts = path.split("/")
-    if any(part.lower() in _FORBIDDEN_PARTS for part in parts) or any(ord(c) < 32 for c in path):
+    if any(part.lower() in _FORBIDDEN_PARTS for part in parts) or any(
+        ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in path
+    ):
         raise GitHubSideError(422, f"path is not valid: {path!r}")
     return path
 

@@ -3,10 +3,18 @@
 import { displayName } from "./avatar.js";
 import { Composer } from "./composer.js";
 import { show as showDialog } from "./dialog.js";
-import { fill, h, reconcile } from "./dom.js";
+import { fill, h, outLink, reconcile } from "./dom.js";
 import { icon } from "./icons.js";
 import { Messages } from "./messages.js";
 import { drawIntro, drawWelcome } from "./welcome.js";
+
+/** A topic in which repositories lead to the GitHub side. @param {string} topic @param {import("./model.js").State | null} state */
+function drawTopic(topic, state) {
+  const name = state?.repositories.find((one) => topic.includes(one));
+  if (!state || !name) return [topic];
+  const [before, after] = topic.split(name, 2);
+  return [before, outLink(`${state.github_url}/${name}`, { class: "link" }, name), after];
+}
 
 export class ChannelView {
   /** @param {import("./main.js").App} app */
@@ -19,7 +27,7 @@ export class ChannelView {
     const back = h("a", { class: "tool back", href: "#/", "aria-label": "Back to the channels" }, icon("back"));
     const help = h("button", { type: "button", class: "tool", "aria-label": "How this works", title: "How this works", onclick: () => this.help() }, icon("help"));
     this.node = h("main", { class: "channel", "aria-label": "Channel" },
-      h("header", { class: "column-head" }, back, this.head, help), this.banner, this.messages.node, this.composer.node);
+      h("header", { class: "column-head" }, back, this.head, h("span", { class: "patch head-patch" }, "Local playground"), help), this.banner, this.messages.node, this.composer.node);
   }
 
   help() {
@@ -37,7 +45,7 @@ export class ChannelView {
     const title = channel.is_im ? bot : channel.name;
     reconcile(this.head, [
       { key: "name", parts: [channel.id, title], make: () => h("h1", { class: "column-name" }, channel.is_im ? null : icon("hash"), title) },
-      { key: "topic", parts: [channel.topic], make: () => h("p", { class: "column-topic" }, channel.is_im ? "Direct message" : channel.topic) },
+      { key: "topic", parts: [channel.topic, store.state.github_url], make: () => h("p", { class: "column-topic" }, channel.is_im ? "Direct message" : drawTopic(channel.topic, store.state)) },
     ]);
     reconcile(this.messages.intro, [{ key: "intro", parts: [channel.id, roots.length === 0, store.users, store.me], make: () => drawIntro(this.app, channel, roots.length === 0) }]);
     this.messages.show(`${store.me}:${channel.id}`, roots);

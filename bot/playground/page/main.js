@@ -11,7 +11,6 @@ import { closePopover } from "./popover.js";
 import { toTyped } from "./raw.js";
 import { Sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
-import { restoreTheme } from "./theme.js";
 import { ThreadView } from "./thread.js";
 import { firstChannel } from "./welcome.js";
 
@@ -28,6 +27,7 @@ export class App {
     this.editing = null;
     /** @type {string | null} `channel:ts` of a message just sent, whose thread opens when the bot answers */
     this.expecting = null;
+    this.replying = false;
     this.drawing = false;
     this.sidebar = new Sidebar(this);
     this.channel = new ChannelView(this);
@@ -82,6 +82,10 @@ export class App {
       this.thread.show();
       this.sidebar.show();
       this.drawFrame();
+      if (this.replying && this.store.open.thread) {
+        this.replying = false;
+        this.thread.composer.field.focus();
+      }
     });
   }
 
@@ -129,6 +133,12 @@ export class App {
     this.editing = message && `${message.channel}:${message.ts}`;
     this.draw();
     if (message === null) (thread ? this.thread : this.channel).composer.field.focus();
+  }
+
+  /** Open a thread by hand: where there is room, the next thing typed is a reply. @param {import("./model.js").Message} message */
+  openThread(message) {
+    this.go(message.channel, threadOf(message));
+    this.replying = matchMedia(ROOMY).matches;
   }
 
   /** Put a text into a channel's composer, without sending it. @param {string} channel @param {string} text */
@@ -218,7 +228,6 @@ async function begin(place, app) {
   }
 }
 
-restoreTheme();
 const place = /** @type {HTMLElement} */ (document.getElementById("app"));
 const token = takeToken();
 if (token === null) drawNotice(place, "One thing is missing", "Open the page with the link that the playground printed in your terminal. It carries the key to this workspace.");

@@ -21,6 +21,8 @@ export class Messages {
     this.jump = h("button", { type: "button", class: "jump", hidden: true }, "Newer messages");
     this.node = h("div", { class: "messages" }, this.scroller, this.jump);
     this.shown = "";
+    /** @type {string | undefined} the newest ts on show */
+    this.latest = undefined;
     this.atEnd = true;
     this.jump.addEventListener("click", () => this.toEnd());
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -33,13 +35,17 @@ export class Messages {
   show(place, messages) {
     const isNew = place !== this.shown;
     if (isNew) this.list.replaceChildren();
+    else this.scrolled();
+    const latest = messages.at(-1)?.ts;
+    const hasMore = !isNew && latest !== this.latest;
     this.shown = place;
+    this.latest = latest;
     reconcile(this.list, this.items(messages));
     const last = /** @type {HTMLElement | null} */ (this.list.lastElementChild);
     if (last && !this.list.querySelector(".row[tabindex='0']")) last.tabIndex = 0;
     if (messages.length === 0) this.scroller.scrollTop = 0;
     else if (isNew || this.atEnd) this.toEnd();
-    else this.jump.hidden = false;
+    else if (hasMore) this.jump.hidden = false;
   }
 
   /** @param {Message[]} messages @returns {import("./dom.js").Item[]} */
@@ -89,6 +95,12 @@ export class Messages {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.jump.hidden = true;
     this.atEnd = true;
+  }
+
+  /** @param {string} ts */
+  focusOn(ts) {
+    const row = this.list.querySelector(`[data-ts="${CSS.escape(ts)}"]`);
+    /** @type {HTMLElement | null | undefined} */ (row?.querySelector(".thread-link") ?? row)?.focus({ preventScroll: true });
   }
 
   /** Arrows walk from message to message; Tab then reaches the tools of the one in focus. @param {KeyboardEvent} event */

@@ -9,7 +9,6 @@ import { drawEditor } from "./editor.js";
 import { icon } from "./icons.js";
 import { drawEmoji } from "./inline.js";
 import { drawPiece, splitMarkdown } from "./markdown.js";
-import { threadOf } from "./model.js";
 import { drawMrkdwn } from "./mrkdwn.js";
 import { QUICK, addButton, drawReactions, toggleReaction } from "./reactions.js";
 import { drawPlan } from "./tasks.js";
@@ -125,7 +124,7 @@ function drawThreadLink(message, look, app) {
   const working = h("span", { class: "thread-working" }, h("span", { class: "pulse" }), "working…");
   const link = h("button", { type: "button", class: `thread-link ${look.unread && !look.working ? "thread-unread" : ""}` },
     faces, h("span", { class: "thread-count" }, message.reply_count ? count : "Open the thread"), look.working ? working : last, look.unread ? h("span", { class: "visually-hidden" }, "new replies") : null);
-  link.addEventListener("click", () => app.go(message.channel, threadOf(message)));
+  link.addEventListener("click", () => app.openThread(message));
   return link;
 }
 
@@ -134,7 +133,7 @@ function drawTools(message, look, app) {
   if (message.ephemeral || message.deleted) return [];
   const quick = QUICK.map((name) => tool(`React with :${name}:`, drawEmoji(name), () => toggleReaction(message, app, name)));
   const tools = [...quick, addButton(message, app, "tool")];
-  if (!look.inThread) tools.push(tool("Reply in thread", icon("reply"), () => app.go(message.channel, threadOf(message))));
+  if (!look.inThread) tools.push(tool("Reply in thread", icon("reply"), () => app.openThread(message)));
   if (message.user !== app.store.me) return tools;
   return [...tools, tool("Edit", icon("pencil"), () => app.edit(message)), tool("Delete", icon("trash"), () => remove(message, app))];
 }

@@ -1,4 +1,4 @@
-/** Light or dark: the system's choice until the person makes their own. */
+/** Light or dark: the system's choice until the person makes their own. early.js applies what was kept. */
 
 const KEPT_AS = "playground.theme";
 
@@ -6,12 +6,6 @@ const KEPT_AS = "playground.theme";
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-/** Apply what was chosen earlier in this browser. */
-export function restoreTheme() {
-  const kept = localStorage.getItem(KEPT_AS);
-  if (kept === "light" || kept === "dark") document.documentElement.dataset.theme = kept;
 }
 
 /** Switch to the other one, and remember it. */

@@ -22,8 +22,10 @@ export class ThreadView {
   }
 
   close() {
-    const { channel } = this.app.store.open;
-    if (channel) this.app.go(channel, null);
+    const { channel, thread } = this.app.store.open;
+    if (!channel || !thread) return;
+    this.app.go(channel, null);
+    this.app.channel.messages.focusOn(thread);
   }
 
   show() {

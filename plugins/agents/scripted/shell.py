@@ -15,7 +15,7 @@ from collections.abc import Callable
 KEPT_BYTES = 16_000
 TELL_SECONDS = 0.3
 MAX_SECONDS = 1_800.0
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.5  # the client waits 2 s for a cancelled turn
 
 
 class Stopped(Exception):

@@ -91,7 +91,7 @@ def _cut(text: str, separator: re.Pattern[str]) -> list[tuple[str, str]]:
 
 
 def _continues(before: str, piece: str, glue: str) -> bool:
-    """No step begins with a quoted part; and `run cd web; make` is one command, unless a word we know follows."""
+    """No step begins with a quoted part, and `run cd web; make` is one command: `make` is no word of ours."""
     if "then" in glue.lower():
         return False
     is_new = re.match(rf"(?:{_VERBS})\b", _bare(piece), re.IGNORECASE)

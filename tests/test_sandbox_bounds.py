@@ -1,0 +1,165 @@
+"""A sandbox stays within its bounds; what hits one ends cleanly and says which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sandbox_kit import LIMITS, a_provider, python, sh
+
+from bot import Sandbox, SandboxError, SandboxGone, SandboxSpec
+from bot.sandbox_io import run
+from plugins.sandbox_runner import local, watch
+from plugins.sandbox_runner.local import LocalProvider
+
+EAT = "data = []\nwhile True: data.append(b'x' * 1048576)"
+
+
+@pytest.fixture
+async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
+    async with a_provider(tmp_path / "data") as provider:
+        yield provider
+
+
+@pytest.fixture
+async def sandbox(provider: LocalProvider) -> Sandbox:
+    return await provider.create(SandboxSpec(LIMITS))
+
+
+def is_hard(provider: LocalProvider, what: str) -> bool:
+    return next(bound.hard for bound in provider.bounds(LIMITS) if bound.what == what)
+
+
+async def test_a_fork_bomb_stops_at_the_bound_of_processes(sandbox: Sandbox) -> None:
+    bomb = (
+        "import os, time\nn = 0\ntry:\n  while True:\n    if os.fork() == 0: time.sleep(1000)\n    n += 1\n"
+    )
+    process = await sandbox.exec(
+        ["python3", "-c", f"{bomb}except OSError: print(n, flush=True); time.sleep(1000)"]
+    )
+    born = int(await anext(process.stdout()))
+    assert LIMITS.processes // 2 < born < LIMITS.processes
+    with pytest.raises(SandboxError, match="bound on processes"):
+        await asyncio.gather(*(sandbox.exec(["sleep", "1000"]) for _ in range(LIMITS.processes)))
+    await process.kill()
+    await process.wait()
+    assert await sandbox.alive()
+
+
+async def test_where_the_kernel_bounds_memory_only_the_eater_ends(
+    provider: LocalProvider, sandbox: Sandbox
+) -> None:
+    if not is_hard(provider, "memory"):
+        pytest.skip("no control group for memory can be made here")
+    done = await python(sandbox, EAT)
+    assert done.code == 128 + 9
+    assert f"bound of {LIMITS.memory_mib} MiB of memory" in done.stderr
+    assert await sh(sandbox, "echo still here") == "still here\n"
+
+
+async def test_files_in_tmp_count_as_memory(sandbox: Sandbox) -> None:
+    said = await sh(
+        sandbox, f"dd if=/dev/zero of=/tmp/big bs=1M count={LIMITS.memory_mib}; stat -c %s /tmp/big"
+    )
+    assert "No space left" in said
+    assert int(said.split()[-1]) <= LIMITS.memory_mib << 20
+
+
+async def test_without_control_groups_memory_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "find", lambda parent: None)  # as on a machine that lets us make none
+    monkeypatch.setattr(watch, "MEMORY_SECONDS", 0.05)
+    async with a_provider(tmp_path / "data") as provider:
+        assert not is_hard(provider, "memory")
+        sandbox = await provider.create(SandboxSpec(replace(LIMITS, memory_mib=100)))
+        process = await sandbox.exec(["python3", "-c", "x = b'x' * 200_000_000; input()"])
+        with pytest.raises(SandboxGone, match="bound of 100 MiB of memory"):
+            await process.wait()
+
+
+async def test_the_disk_is_watched(provider: LocalProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=20)))
+    process = await sandbox.exec(
+        ["/bin/sh", "-c", "for n in 1 2 3; do head -c 10M /dev/zero > $n; done; cat"]
+    )
+    with pytest.raises(SandboxGone, match="bound of 20 MiB of disk"):
+        await process.wait()
+
+
+async def test_one_file_cannot_outgrow_the_disk(provider: LocalProvider) -> None:
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
+    done = await run(sandbox, ["/bin/sh", "-c", "head -c 40M /dev/zero > big"])
+    assert done.code != 0
+    assert await sh(sandbox, "stat -c %s big") == f"{16 << 20}\n"
+
+
+async def test_a_snapshot_cannot_outgrow_the_disk(provider: LocalProvider, tmp_path: Path) -> None:
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
+    await sh(sandbox, "head -c 12M /dev/urandom > one; head -c 12M /dev/urandom > two")
+    with pytest.raises(SandboxError, match="snapshot"):
+        await sandbox.snapshot()
+    assert list((tmp_path / "data" / "snapshots").iterdir()) == []
+    await sh(sandbox, "rm one two; truncate -s 15M hole")
+    snapshot = await sandbox.snapshot()
+    assert (tmp_path / "data" / "snapshots" / f"{snapshot}.tar").stat().st_size < 1 << 20
+
+
+async def test_arguments_beyond_their_bound_are_refused_with_advice(sandbox: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="stdin"):
+        await sandbox.exec(["echo", "x" * 200_000])
+    assert (await run(sandbox, ["echo", "x" * 100_000])).stdout == b"x" * 100_000 + b"\n"
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["echo", "a\0b"]])
+async def test_a_program_that_cannot_be_named_is_refused(sandbox: Sandbox, argv: list[str]) -> None:
+    with pytest.raises(SandboxError):
+        await sandbox.exec(argv)
+
+
+async def test_a_kill_after_the_end_still_ends_what_was_started(sandbox: Sandbox) -> None:
+    process = await sandbox.exec(["/bin/sh", "-c", "sleep 7531 >/dev/null 2>&1 & echo up"])
+    assert await process.wait() == 0
+    assert "7531" in await sh(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    await process.kill()
+    assert "7531" not in await sh(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+
+
+async def test_a_stream_ends_though_a_silent_child_holds_it(sandbox: Sandbox) -> None:
+    process = await sandbox.exec(["/bin/sh", "-c", "sleep 1000 & echo up"])
+    async with asyncio.timeout(20):
+        assert b"".join([chunk async for chunk in process.stdout()]) == b"up\n"
+
+
+async def test_more_sandboxes_than_users_are_refused_with_advice(tmp_path: Path) -> None:
+    async with a_provider(tmp_path / "data", sandbox_user=64900, sandbox_users=1) as provider:
+        await provider.ping()
+        sandbox = await provider.create(SandboxSpec(LIMITS))
+        if local.os.geteuid() != 0:
+            pytest.skip("only root's sandboxes have users of their own")
+        with pytest.raises(SandboxError, match="sandbox_users"):
+            await provider.create(SandboxSpec(LIMITS))
+        await sandbox.terminate()
+        await provider.create(SandboxSpec(LIMITS))
+
+
+async def test_git_and_node_rename_folders(provider: LocalProvider, sandbox: Sandbox) -> None:
+    make = (
+        "git init -q . && git config user.email a@example.com && git config user.name a && mkdir -p src/deep && "
+        "echo x > src/deep/file && git add . && git commit -qm one"
+    )
+    move = (
+        "git mv src moved && node -e \"fs.renameSync('moved/deep', 'again')\" && git add -A && cat again/file && "
+        "git status --short"
+    )
+    for tool in ("git", "node"):
+        if not Path("/usr/bin", tool).exists():
+            pytest.skip(f"{tool} is not in /usr/bin")
+    assert await sh(sandbox, make) == ""
+    restored = await provider.create(SandboxSpec(LIMITS, image=await sandbox.snapshot()))
+    for each in (sandbox, restored):
+        assert (await sh(each, move)).splitlines() == ["x", "R  src/deep/file -> again/file"]
