@@ -253,10 +253,11 @@ class Plugins:
                 answers.append(self._blame(impl.plugin_name, hook, RuntimeError("it waits, at start-up")))
         return answers
 
-    async def close(self) -> None:
-        """Wait a moment for calls that were given up, and forget them."""
+    async def close(self) -> int:
+        """Wait a moment for calls that were given up; returns how many still run."""
         if self._left:
             await asyncio.wait(self._left, timeout=1)
+        return len(self._left)
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -11,7 +11,7 @@ plugin files in pytest's settings as `threadsmith_plugins`. A plugin's sandbox p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +50,18 @@ def botty_settings() -> dict[str, Any]:
     return {}
 
 
+@pytest.fixture
+def botty_observer() -> Callable[[str, str, dict[str, Any]], None] | None:
+    """Override it: called with every answer and event of the playground's Slack (kind, name, payload)."""
+    return None
+
+
 @pytest_asyncio.fixture
 async def botty(
-    tmp_path: Path, request: pytest.FixtureRequest, botty_settings: dict[str, Any]
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    botty_settings: dict[str, Any],
+    botty_observer: Callable[[str, str, dict[str, Any]], None] | None,
 ) -> AsyncIterator[Botty]:
     """The whole bot in a fresh playground."""
     from bot.botty import Botty
@@ -63,6 +72,8 @@ async def botty(
     if folder:
         changes["plugins"] = {"folder": str(request.config.rootpath / folder), **changes.get("plugins", {})}
     place = Botty(household(tmp_path / "household", port=0), changes)
+    if botty_observer is not None:
+        place.playground.slack.workspace.observers.append(botty_observer)
     try:
         await place.start()
         yield place

@@ -272,9 +272,8 @@ class File:
             self._db.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 job.run(self._in_savepoint)
-                if (
-                    not self._db.conn.in_transaction
-                ):  # some errors undo everything: disk full, RAISE(ROLLBACK)
+                # Some errors undo everything: a full disk, RAISE(ROLLBACK).
+                if not self._db.conn.in_transaction:
                     return False
             self._db.execute("COMMIT")
         except sqlite3.Error:

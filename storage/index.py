@@ -137,9 +137,12 @@ class IndexFile:
             if progress is not None:
                 progress(number, len(ids))
         known = await self._file.read(lambda db: rows(db, "SELECT id FROM sessions"))
-        gone = [row["id"] for row in known if not store.exists(row["id"])]
+        unlisted = {row["id"] for row in known} - set(ids)
+        gone = [session_id for session_id in sorted(unlisted) if not store.exists(session_id)]
         await self._file.write(
-            lambda db: db.conn.executemany("DELETE FROM sessions WHERE id = ?", [(id,) for id in gone]),
+            lambda db: db.conn.executemany(
+                "DELETE FROM sessions WHERE id = ?", [(session_id,) for session_id in gone]
+            ),
             durable=True,
         )
         return Rebuilt(len(ids) - len(failed), tuple(failed))

@@ -1,4 +1,4 @@
-"""What the git tests stand on: a real remote over HTTP, a mirror of it, and workspaces where an "agent" works."""
+"""What the git tests stand on: a remote over HTTP, a mirror of it, and workspaces where an "agent" works."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class World:
         self.mirror: Mirror = self.mirrors.of(REPOSITORY)
 
     def access(self, account: Account = BOT, repository: str = REPOSITORY) -> GitAccess:
-        return GitAccess(f"{self.side.url}/{repository}.git", "x-access-token", Secret(account.token, "test token"))
+        return GitAccess(
+            f"{self.side.url}/{repository}.git", "x-access-token", Secret(account.token, "test token")
+        )
 
     async def commit(self, branch: str, **files: str | None) -> CommitSha:
         """Somebody commits straight to the remote."""

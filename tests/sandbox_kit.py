@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,16 @@ def pidfds_of(mark: str) -> list[int]:
             with suppress(OSError):
                 if mark.encode() in (entry / "cmdline").read_bytes():
                     found.append(os.pidfd_open(int(entry.name)))
+    return found
+
+
+def wait_for_pidfds(mark: str, count: int, seconds: float = 20.0) -> list[int]:
+    """Those of exactly this many processes; AssertionError when there are not that many in time."""
+    end = time.monotonic() + seconds
+    while len(found := pidfds_of(mark)) != count:
+        for each in found:
+            os.close(each)
+        assert time.monotonic() < end, f"{len(found)} processes with {mark!r}, not {count}"
     return found
 
 

@@ -165,12 +165,31 @@ async def test_updates_of_other_sessions_are_ignored_and_counted(bench):
     assert client.foreign == 1
 
 
-async def test_updates_after_the_turn_go_to_the_listener_outside(bench):
+async def speak(bench: Bench, *texts: str) -> None:
+    """Make the puppet say something between turns."""
+    message = {"method": "puppet/say", "params": {"texts": texts}}
+    await bench.processes[0].write(json.dumps(message).encode() + b"\n")
+
+
+async def test_updates_between_turns_go_to_the_listener_outside(bench):
     outside = Heard()
     client = await bench.puppet(outside=outside)
-    _, heard = await play(client, ["late", chunk("one more thing")])
-    await asyncio.wait_for(outside.something.wait(), 10)
-    assert (heard.text, outside.text) == ("", "one more thing")
+    _, heard = await play(client, ["say", "the turn"])
+    await speak(bench, "one more thing")
+    await asyncio.wait_for(outside.something.wait(), 20)
+    assert (heard.text, outside.text) == ("the turn", "one more thing")
+
+
+async def test_updates_between_turns_are_bounded_as_well(bench):
+    outside = Heard()
+    client = await bench.puppet(outside=outside, turn_updates=3)
+    await speak(bench, *"123456789")
+    async with asyncio.timeout(20):
+        while LEFT_OUT not in outside.text:
+            outside.something.clear()
+            await outside.something.wait()
+    assert outside.text == "123" + LEFT_OUT
+    assert (await play(client, ["say", "next"]))[1].text == "next"
 
 
 async def test_a_flood_of_text_is_cut_at_what_one_turn_may_say_and_told_once(bench):
@@ -187,6 +206,29 @@ async def test_a_flood_of_updates_is_cut_as_well(bench):
     _, heard = await play(client, *[["update", tool]] * 300)
     assert len(heard.of(EventType.TOOL_STARTED)) == 100
     assert heard.text == LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        ["flood", 3000, "x"],
+        ["repeat", 3000, "not json"],
+        ["repeat", 3000, '{"id": 99, "result": {}}'],
+        ["repeat", 3000, '{"method": "session/telepathy"}'],
+    ],
+)
+async def test_an_agent_that_only_makes_noise_is_cut_off(bench, noise, monkeypatch):
+    monkeypatch.setattr("bot.acp.transport.MAX_NOISE", 1500)
+    client = await bench.puppet(turn_characters=1000, turn_dropped=1500)
+    with pytest.raises(AgentError, match="far too many"):
+        await play(client, noise)
+    assert not client.usable
+
+
+async def test_a_flood_of_requests_is_answered_as_fast_as_the_agent_takes_the_answers(bench):
+    client = await bench.puppet()
+    _, heard = await play(client, ["repeat", 2000, '{"id": "a", "method": "terminal/create"}'], ["say", "ok"])
+    assert heard.text == "ok"
 
 
 async def test_a_line_beyond_the_cap_ends_the_agent_with_an_error_that_names_the_cap(bench):

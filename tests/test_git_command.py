@@ -59,7 +59,9 @@ def visible_of_children() -> list[str]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if os.getpid() in ancestors(int(folder.name)):
-                seen.append((folder / "cmdline").read_text("latin-1") + (folder / "environ").read_text("latin-1"))
+                seen.append(
+                    (folder / "cmdline").read_text("latin-1") + (folder / "environ").read_text("latin-1")
+                )
         except (OSError, ValueError):
             continue
     return seen
@@ -95,7 +97,9 @@ async def test_a_token_reaches_the_server_and_is_in_no_argument_or_environment_m
 
 async def test_a_redirect_is_not_followed_and_gets_no_token():
     async with Server() as other, Server(ASK) as server:
-        server.answers.append(f"302 there\r\nLocation: {other.url}/acme/web.git/info/refs?service=git-upload-pack")
+        server.answers.append(
+            f"302 there\r\nLocation: {other.url}/acme/web.git/info/refs?service=git-upload-pack"
+        )
         with pytest.raises(GitFailure) as caught:
             await ls_remote(access(server))
     assert other.heard == []
@@ -115,7 +119,9 @@ async def test_a_token_is_not_left_in_the_repository(tmp_path):
     await Git().run("init", "--quiet", "--bare", str(tmp_path / "r.git"))
     async with Server(ASK, "404 no") as server:
         with pytest.raises(GitFailure):
-            await Git().run("fetch", "--", access(server).url, git_dir=tmp_path / "r.git", access=access(server))
+            await Git().run(
+                "fetch", "--", access(server).url, git_dir=tmp_path / "r.git", access=access(server)
+            )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not any(TOKEN.encode() in path.read_bytes() for path in files)
 
@@ -193,7 +199,9 @@ async def test_too_much_output_is_stopped(tmp_path):
     (tmp_path / "big").write_bytes(b"x" * 300_000)
     name = git(tmp_path, "hash-object", "-w", "big")
     with pytest.raises(GitFailure) as caught:
-        await Git().run("cat-file", "blob", name, git_dir=tmp_path / ".git", bounds=Bounds(output_bytes=100_000))
+        await Git().run(
+            "cat-file", "blob", name, git_dir=tmp_path / ".git", bounds=Bounds(output_bytes=100_000)
+        )
     assert caught.value.kind is FailureKind.TOO_LARGE
 
 

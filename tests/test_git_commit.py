@@ -118,7 +118,9 @@ async def test_a_name_cannot_end_its_own_line(tmp_path):
 
 
 def test_messages_lose_invented_trailers_control_characters_and_endless_text():
-    text = commit_message("Fix\x1b[31m it\n\nWhy.\nSigned-off-by: Boss <b@x>\n  CO-AUTHORED-BY: e\nmore\u202e", [BEN])
+    text = commit_message(
+        "Fix\x1b[31m it\n\nWhy.\nSigned-off-by: Boss <b@x>\n  CO-AUTHORED-BY: e\nmore\u202e", [BEN]
+    )
     assert text == "Fix[31m it\n\nWhy.\nmore\n\nCo-authored-by: Ben <2+ben@users.noreply.github.com>\n"
     long = commit_message("x" * 500 + "\n" + "y" * 20_000, [])
     assert len(long.splitlines()[0]) == 120

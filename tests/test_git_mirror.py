@@ -38,7 +38,9 @@ async def test_calls_at_the_same_time_share_one_fetch(tmp_path):
 async def test_a_failed_fetch_fails_for_all_who_joined_and_the_next_one_tries_again(tmp_path):
     async with world(tmp_path) as w:
         w.side.fault("git-upload-pack", "server_error", 1)
-        results = await asyncio.gather(*(w.mirror.fetch(w.access()) for _ in range(2)), return_exceptions=True)
+        results = await asyncio.gather(
+            *(w.mirror.fetch(w.access()) for _ in range(2)), return_exceptions=True
+        )
         assert [type(one) for one in results] == [GitFailure, GitFailure]
         await w.mirror.fetch(w.access())
 
@@ -162,7 +164,9 @@ async def test_errors_tell_what_is_wrong_and_never_show_the_token(tmp_path, toke
 
 async def test_a_server_that_is_not_there_is_unreachable_and_not_absent(tmp_path):
     async with world(tmp_path) as w:
-        access = GitAccess("http://127.0.0.1:9/acme/web.git", "x-access-token", Secret("ghp_secretsecretsecret"))
+        access = GitAccess(
+            "http://127.0.0.1:9/acme/web.git", "x-access-token", Secret("ghp_secretsecretsecret")
+        )
         with pytest.raises(GitFailure) as caught:
             await w.mirror.remote_head(access, "main")
         assert caught.value.kind is FailureKind.UNREACHABLE
@@ -179,7 +183,9 @@ async def test_many_packs_are_rolled_up_without_losing_a_commit(tmp_path, monkey
         assert all([await w.mirror.contains(sha) for sha in seen])
 
 
-@pytest.mark.parametrize("name", ["acme", "../acme/web", "acme/..", "acme/web/x", "-x/y", "acme/we b", "a/\nb"])
+@pytest.mark.parametrize(
+    "name", ["acme", "../acme/web", "acme/..", "acme/web/x", "-x/y", "acme/we b", "a/\nb"]
+)
 def test_only_owner_slash_name_gets_a_mirror(tmp_path, name):
     with pytest.raises(GitError, match="owner/name"):
         Mirrors(tmp_path).of(name)
@@ -195,10 +201,10 @@ def test_one_repository_has_one_mirror_and_a_sweep_removes_what_a_crash_left(tmp
     assert (tmp_path / "m").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("branch", ["-x", "a..b", "a b", "a~1", "refs/heads/x^", "x.lock", "a//b", "/a", "a/", "a:b", ""])
+@pytest.mark.parametrize(
+    "branch", ["-x", "a..b", "a b", "a~1", "refs/heads/x^", "x.lock", "a//b", "/a", "a/", "a:b", ""]
+)
 async def test_what_cannot_be_a_branch_never_reaches_git(tmp_path, branch):
     access = GitAccess("https://git.example.com/acme/web.git", "x-access-token", Secret(""))
     with pytest.raises(GitError, match="name of a branch"):
         await Mirrors(tmp_path).of(REPOSITORY).remote_head(access, branch)
-
-

@@ -53,7 +53,9 @@ async def test_nothing_is_left_when_the_stream_breaks_or_the_caller_fails(tmp_pa
         assert list(w.mirror.scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"# v2 git bundle\n" * 9000, b"# v3 git bundle\n\n", b"\0" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"# v2 git bundle\n" * 9000, b"# v3 git bundle\n\n", b"\0" * 100_000]
+)
 async def test_what_is_no_bundle_is_refused(tmp_path, data):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -149,7 +151,9 @@ def pack_of(workspace, names: list[str]) -> bytes:
 def git_bytes(workspace, kind: str, name: str) -> bytes:
     import subprocess
 
-    return subprocess.run(["git", "-C", str(workspace.path), "cat-file", kind, name], capture_output=True).stdout
+    return subprocess.run(
+        ["git", "-C", str(workspace.path), "cat-file", kind, name], capture_output=True
+    ).stdout
 
 
 def raw_tree(workspace, entries: list[tuple[str, bytes, str]]) -> str:
@@ -182,9 +186,13 @@ async def test_two_entries_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("a\nb", "control characters"), ("a\x1b[31mb", "control characters"), ("x\u202etxt.exe", "control characters"),
-     ("y" * 200 + "/" + ("z" * 250 + "/") * 4 + "f", "longer than")],
-)  # fmt: skip
+    [
+        ("a\nb", "control characters"),
+        ("a\x1b[31mb", "control characters"),
+        ("x\u202etxt.exe", "control characters"),
+        ("y" * 200 + "/" + ("z" * 250 + "/") * 4 + "f", "longer than"),
+    ],
+)
 async def test_names_that_deceive_a_reader_are_refused(tmp_path, name, words):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -202,7 +210,9 @@ async def test_a_name_that_is_not_utf8_is_refused(tmp_path):
         assert "not UTF-8" in await refusal(w, workspace.bundle(tree, base), base)
 
 
-@pytest.mark.parametrize("path", [".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", ".github/workflows"])
+@pytest.mark.parametrize(
+    "path", [".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", ".github/workflows"]
+)
 async def test_a_workflow_change_needs_a_person_unless_it_is_allowed(tmp_path, path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -240,7 +250,9 @@ async def test_a_submodule_address_that_is_a_command_is_refused_even_where_submo
         base = await w.base()
         workspace = await w.workspace(base)
         workspace.write(".gitmodules", '[submodule "x"]\n\tpath = x\n\turl = -u./payload\n')
-        assert "git refuses" in await refusal(w, await workspace.collect(base), base, Policy(allow_submodules=True))
+        assert "git refuses" in await refusal(
+            w, await workspace.collect(base), base, Policy(allow_submodules=True)
+        )
 
 
 async def test_links_out_of_the_repository_are_data_but_named(tmp_path):

@@ -19,7 +19,11 @@ async def names_and_texts(w, bundle: bytes, base) -> dict[str, str]:
     """What the collected tree holds, as the host sees it."""
     async with w.collected(bundle, base) as collected:
         names = git(collected.git_dir, "ls-tree", "-r", "--name-only", "-z", collected.tree).split("\0")
-        return {name: git(collected.git_dir, "cat-file", "-p", f"{collected.tree}:{name}") for name in names if name}
+        return {
+            name: git(collected.git_dir, "cat-file", "-p", f"{collected.tree}:{name}")
+            for name in names
+            if name
+        }
 
 
 async def test_a_clone_has_no_remote_and_a_neutral_identity(tmp_path):
@@ -148,7 +152,17 @@ def no_objects(workspace):
 
 
 SURVIVED = [
-    *(commits, other_branch, detached, broken_index, locked_index, assumed_unchanged, sparse, orphan, elsewhere_worktree),
+    *(
+        commits,
+        other_branch,
+        detached,
+        broken_index,
+        locked_index,
+        assumed_unchanged,
+        sparse,
+        orphan,
+        elsewhere_worktree,
+    ),
     *(bare, hooks, replaced, signed, broken_head),
 ]
 
@@ -162,7 +176,11 @@ async def test_the_work_comes_out_whatever_state_the_repository_is_in(tmp_path):
             damage(workspace)
             workspace.write("README.md", "changed")
             found = await names_and_texts(w, await workspace.collect(base), base)
-            assert (damage.__name__, found.get("new"), found.get("README.md")) == (damage.__name__, "new", "changed")
+            assert (damage.__name__, found.get("new"), found.get("README.md")) == (
+                damage.__name__,
+                "new",
+                "changed",
+            )
 
 
 async def test_a_ruined_repository_is_collected_afresh_from_a_bundle(tmp_path):
@@ -213,7 +231,7 @@ async def test_what_the_host_committed_counts_as_committed(tmp_path):
         commit = await w.turn(workspace, base)
         assert await sync(w, workspace, commit, [base], last=commit) == Synced("same")
         assert workspace.git("status", "--porcelain") == ""
-        assert workspace.git("log", "--format=%an") .splitlines()[0] == "Ada Sample"
+        assert workspace.git("log", "--format=%an").splitlines()[0] == "Ada Sample"
 
 
 async def test_a_commit_that_was_squashed_away_still_serves_as_the_base_of_later_bundles(tmp_path):

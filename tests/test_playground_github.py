@@ -1,125 +1,26 @@
-"""The GitHub side through the unmodified PyGithub; `Local` is the kit of all its test files."""
+"""The GitHub side through the unmodified PyGithub: accounts, repositories, files, faults, control."""
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
 import pytest
-from github import Auth, BadCredentialsException, Github, GithubException, UnknownObjectException
+from github import BadCredentialsException, GithubException, UnknownObjectException
 from github.Repository import Repository
+from test_playground_github_kit import ACCOUNTS, ADA, BEN, STOREFRONT, Local, running, status_of
 
-from bot.playground.github import Account, GitHubSide, GitHubSideError, Permission
+from bot.playground.github import GitHubSide, GitHubSideError, Permission
 from bot.playground.settings import PlaygroundSettings
-
-T = TypeVar("T")
-ADA = Account(9000011, "ada-sample", "Ada Sample", "ghu_ada0000000000000000")
-BEN = Account(9000012, "ben-sample", "Ben Sample", "ghu_ben0000000000000000")
-BOT = Account(9000001, "threadsmith-bot", "threadsmith-bot", "ghs_bot0000000000000000", bot=True)
-ACCOUNTS = (ADA, BEN, BOT)
-STOREFRONT = "acme/storefront"
-GIT_ENVIRONMENT = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/nonexistent",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_TERMINAL_PROMPT": "0",
-}
-
-
-class Local:
-    """One running GitHub side, with PyGithub, git and plain HTTP pointed at it."""
-
-    def __init__(self, side: GitHubSide) -> None:
-        self.side = side
-
-    async def api(self, account: Account | str, work: Callable[[Github], T]) -> T:
-        """Do `work` with a PyGithub client of this account (or this raw token), in a thread."""
-        token = account if isinstance(account, str) else account.token
-
-        def run() -> T:
-            client = Github(
-                auth=Auth.Token(token),
-                base_url=self.side.api_url,
-                retry=None,
-                seconds_between_requests=None,
-                seconds_between_writes=None,
-            )
-            try:
-                return work(client)
-            finally:
-                client.close()
-
-        return await asyncio.to_thread(run)
-
-    async def repo(self, account: Account | str, work: Callable[[Repository], T]) -> T:
-        """The same on acme/storefront."""
-        return await self.api(account, lambda client: work(client.get_repo(STOREFRONT)))
-
-    async def branch(self, name: str, text: str = "Hello\n", account: Account = ADA) -> str:
-        """A branch with one new file on it; returns the commit."""
-        written = await self.side.commit(STOREFRONT, name, account.login, {f"{name}.txt": text})
-        return str(written["sha"])
-
-    async def pull(self, name: str = "topic", account: Account = ADA) -> int:
-        """A pull request from a fresh branch; returns its number."""
-        await self.branch(name)
-        return await self.repo(
-            account,
-            lambda repo: repo.create_pull("main", name, title=f"Add {name}", body="Why: *because*").number,
-        )
-
-    def clone_url(self, account: Account | None = ADA, repository: str = STOREFRONT) -> str:
-        who = "" if account is None else f"x-access-token:{account.token}@"
-        return self.side.url.replace("http://", f"http://{who}") + f"/{repository}.git"
-
-    async def git(self, *arguments: str | Path, ok: bool = True) -> str:
-        """Run git in a clean environment; its output and messages together."""
-        command = ["git", "-c", "user.name=Ada Sample", "-c", f"user.email={ADA.identity.email}"]
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [*command, *map(str, arguments)],
-            env=GIT_ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert (done.returncode == 0) is ok, done.stderr
-        return done.stdout + done.stderr
-
-    async def http(self, method: str, path: str, **arguments: Any) -> tuple[int, str, Any]:
-        """One plain request: status, text, headers."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(method, self.side.url + path, allow_redirects=False, **arguments) as response,
-        ):
-            return response.status, await response.text(), response.headers
-
-
-@contextlib.asynccontextmanager
-async def running(folder: Path, port: int = 0) -> AsyncIterator[Local]:
-    """A GitHub side over the state in `folder`."""
-    side = GitHubSide(PlaygroundSettings(data=folder, github_port=port), ACCOUNTS)
-    await side.start()
-    try:
-        yield Local(side)
-    finally:
-        await side.close()
 
 
 @pytest.fixture
 async def local(tmp_path: Path) -> AsyncIterator[Local]:
     async with running(tmp_path) as kit:
         yield kit
-
-
-def status_of(error: pytest.ExceptionInfo[GithubException]) -> int:
-    return error.value.status
 
 
 async def test_a_token_says_who_is_asking(local: Local) -> None:
@@ -269,177 +170,6 @@ async def test_commits_are_listed_in_pages(local: Local) -> None:
     assert await local.repo(ADA, lambda repo: repo.get_commits(path="src/footer.js").totalCount) == 1
 
 
-async def test_a_pull_request_has_the_facts_of_git(local: Local) -> None:
-    number = await local.pull()
-    pull = await local.repo(BEN, lambda repo: repo.get_pull(number))
-    assert (pull.state, pull.merged, pull.mergeable, pull.user.login) == ("open", False, True, "ada-sample")
-    assert (pull.commits, pull.changed_files, pull.additions, pull.deletions) == (1, 1, 1, 0)
-    assert (pull.head.label, pull.base.ref, pull.body) == ("acme:topic", "main", "Why: *because*")
-    assert pull.html_url == f"{local.side.url}/{STOREFRONT}/pull/{number}"
-    files, commits = await local.repo(
-        ADA, lambda repo: (list(repo.get_pull(number).get_files()), list(repo.get_pull(number).get_commits()))
-    )
-    assert (files[0].filename, files[0].status, files[0].patch) == (
-        "topic.txt",
-        "added",
-        "@@ -0,0 +1 @@\n+Hello",
-    )
-    assert commits[0].commit.author.email == "9000011+ada-sample@users.noreply.github.com"
-
-
-async def test_a_pull_request_is_served_as_a_diff(local: Local) -> None:
-    number = await local.pull()
-    _, text, _ = await local.http(
-        "GET",
-        f"/api/v3/repos/{STOREFRONT}/pulls/{number}",
-        headers={"Authorization": f"token {ADA.token}", "Accept": "application/vnd.github.diff"},
-    )
-    assert text.startswith("diff --git a/topic.txt b/topic.txt") and "+Hello" in text
-
-
-async def test_pull_requests_are_found_by_head_base_and_state(local: Local) -> None:
-    first, second = await local.pull("one"), await local.pull("two")
-
-    def numbers(**filters: str) -> Callable[[Repository], list[int]]:
-        return lambda repo: [pull.number for pull in repo.get_pulls(**filters)]
-
-    await local.repo(ADA, lambda repo: repo.get_pull(first).edit(state="closed"))
-    assert await local.repo(ADA, numbers()) == [second]
-    assert await local.repo(ADA, numbers(state="all")) == [second, first]
-    assert await local.repo(ADA, numbers(state="closed", head="acme:one")) == [first]
-    assert await local.repo(ADA, numbers(head="acme:two", base="main")) == [second]
-    assert await local.repo(ADA, numbers(head="other:two")) == []
-    assert await local.repo(ADA, numbers(base="topic")) == []
-
-
-@pytest.mark.parametrize(
-    ("head", "base", "expected"),
-    [
-        ("main", "main", {"message": "No commits between main and main"}),
-        ("missing", "main", {"field": "head", "code": "invalid"}),
-        ("other:topic", "main", {"field": "head", "code": "invalid"}),
-        ("topic", "missing", {"field": "base", "code": "invalid"}),
-        ("twice", "main", {"message": "A pull request already exists for acme:twice."}),
-    ],
-)
-async def test_what_github_refuses_is_refused(
-    local: Local, head: str, base: str, expected: dict[str, str]
-) -> None:
-    await local.branch("topic")
-    await local.pull("twice")
-    with pytest.raises(GithubException) as error:
-        await local.repo(ADA, lambda repo: repo.create_pull(base, head, title="t"))
-    assert status_of(error) == 422
-    assert expected.items() <= error.value.data["errors"][0].items()
-
-
-async def test_nobody_approves_their_own_pull_request(local: Local) -> None:
-    number = await local.pull()
-    with pytest.raises(GithubException) as error:
-        await local.repo(ADA, lambda repo: repo.get_pull(number).create_review(event="APPROVE"))
-    assert status_of(error) == 422
-    assert error.value.data["errors"] == ["Can not approve your own pull request"]
-    await local.repo(BEN, lambda repo: repo.get_pull(number).create_review(body="Good", event="APPROVE"))
-    await local.side.review(STOREFRONT, number, "threadsmith-bot", "changes_requested", "Not yet")
-    reviews = await local.repo(ADA, lambda repo: list(repo.get_pull(number).get_reviews()))
-    assert [(r.user.login, r.state) for r in reviews] == [
-        ("ben-sample", "APPROVED"),
-        ("threadsmith-bot", "CHANGES_REQUESTED"),
-    ]
-
-
-async def test_comments_labels_and_reviewers(local: Local) -> None:
-    number = await local.pull()
-
-    def work(repo: Repository) -> None:
-        pull = repo.get_pull(number)
-        comment = pull.create_issue_comment("First")
-        comment.edit("Second")
-        assert [(c.user.login, c.body) for c in pull.get_issue_comments()] == [("ada-sample", "Second")]
-        pull.add_to_labels("shop", "bug")
-        pull.remove_from_labels("bug")
-        pull.create_review_request(reviewers=["ben-sample"])
-        again = repo.get_pull(number)
-        assert [label.name for label in again.labels] == ["shop"]
-        assert [user.login for user in again.requested_reviewers] == ["ben-sample"]
-        assert again.comments == 1
-        assert again.as_issue().number == number
-        comment.delete()
-        assert repo.get_pull(number).comments == 0
-
-    await local.repo(ADA, work)
-
-
-async def test_a_merge_is_a_real_merge_and_final(local: Local) -> None:
-    number = await local.pull()
-    done = await local.repo(BEN, lambda repo: repo.get_pull(number).merge())
-    assert done.merged
-    pull, main = await local.repo(ADA, lambda repo: (repo.get_pull(number), repo.get_branch("main").commit))
-    assert (pull.merged, pull.state, pull.merged_by.login) == (True, "closed", "ben-sample")
-    assert pull.merge_commit_sha == main.sha == done.sha
-    assert [parent.sha for parent in main.parents][1] == pull.head.sha
-    assert main.commit.message == "Merge pull request #1 from acme/topic\n\nAdd topic"
-    assert (pull.changed_files, pull.additions) == (1, 1)
-    assert await local.repo(ADA, lambda repo: repo.get_pull(number).is_merged())
-    with pytest.raises(GithubException) as error:
-        await local.repo(BEN, lambda repo: repo.get_pull(number).merge())
-    assert status_of(error) == 405
-    with pytest.raises(GithubException) as error:
-        await local.repo(BEN, lambda repo: repo.get_pull(number).edit(state="open"))
-    assert status_of(error) == 422
-
-
-async def test_a_squash_merge_is_one_commit(local: Local) -> None:
-    number = await local.pull()
-    await local.repo(BEN, lambda repo: repo.get_pull(number).merge(merge_method="squash"))
-    main = await local.repo(ADA, lambda repo: repo.get_branch("main").commit)
-    assert (main.commit.message, len(main.parents)) == ("Add topic (#1)", 1)
-
-
-async def test_a_conflict_cannot_be_merged(local: Local) -> None:
-    number = await local.pull()
-    await local.side.commit(STOREFRONT, "main", "ben-sample", {"topic.txt": "Something else\n"})
-    pull = await local.repo(ADA, lambda repo: repo.get_pull(number))
-    assert (pull.mergeable, pull.mergeable_state) == (False, "dirty")
-    with pytest.raises(GithubException) as error:
-        await local.repo(BEN, lambda repo: repo.get_pull(number).merge())
-    assert (status_of(error), error.value.data["message"]) == (405, "Pull Request is not mergeable")
-
-
-async def test_a_merge_of_an_older_head_is_refused(local: Local) -> None:
-    number = await local.pull()
-    old = await local.repo(ADA, lambda repo: repo.get_pull(number).head.sha)
-    new = await local.branch("topic", "Changed\n")
-    with pytest.raises(GithubException) as error:
-        await local.repo(BEN, lambda repo: repo.get_pull(number).merge(sha=old))
-    assert status_of(error) == 409
-    assert (await local.repo(BEN, lambda repo: repo.get_pull(number).merge(sha=new))).merged
-
-
-async def test_closing_and_reopening(local: Local) -> None:
-    number = await local.pull()
-    await local.repo(ADA, lambda repo: repo.get_pull(number).edit(state="closed", title="Later"))
-    pull = await local.repo(ADA, lambda repo: repo.get_pull(number))
-    assert (pull.state, pull.title, pull.closed_at is not None, pull.mergeable) == (
-        "closed",
-        "Later",
-        True,
-        None,
-    )
-    await local.repo(ADA, lambda repo: repo.get_pull(number).edit(state="open"))
-    assert (await local.repo(ADA, lambda repo: repo.get_pull(number))).closed_at is None
-
-
-async def test_a_deleted_head_branch_closes_but_keeps_what_it_was(local: Local) -> None:
-    number = await local.pull()
-    await local.repo(ADA, lambda repo: next(iter(repo.get_git_matching_refs("heads/topic"))).delete())
-    pull = await local.repo(ADA, lambda repo: repo.get_pull(number))
-    assert (pull.state, pull.head.ref, pull.changed_files) == ("closed", "topic", 1)
-    with pytest.raises(GithubException) as error:
-        await local.repo(ADA, lambda repo: repo.get_pull(number).edit(state="open"))
-    assert status_of(error) == 422
-
-
 async def test_a_rate_limit_on_order_hits_only_what_was_named(local: Local) -> None:
     await local.branch("topic")
     local.side.fault("POST /repos/*/pulls", "rate_limited", 1)
@@ -528,6 +258,53 @@ async def test_control_names_what_does_not_exist(local: Local) -> None:
         await local.side.commit(STOREFRONT, "main", "eve", {"a": "b"})
 
 
+async def test_control_says_in_words_why_something_was_refused(local: Local) -> None:
+    number = await local.pull()
+    with pytest.raises(GitHubSideError, match="Can not approve your own pull request") as error:
+        await local.side.review(STOREFRONT, number, "ada-sample", "approved", "")
+    assert error.value.status == 422
+
+
+async def test_of_many_equal_pull_requests_at_once_one_is_opened(local: Local) -> None:
+    await local.branch("topic")
+
+    async def attempt() -> int:
+        try:
+            await local.repo(ADA, lambda repo: repo.create_pull("main", "topic", title="t"))
+        except GithubException as error:
+            return error.status
+        return 201
+
+    assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [201, 422, 422, 422]
+
+
+async def test_paths_are_taken_literally(local: Local) -> None:
+    assert await local.repo(ADA, lambda repo: repo.get_commits(path="src/*").totalCount) == 0
+    assert await local.repo(ADA, lambda repo: repo.get_commits(path=":(exclude)x").totalCount) == 0
+    assert await local.repo(ADA, lambda repo: repo.get_commits(path="src").totalCount) == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[]", 400),
+        (b"[" * 100_000, 400),
+        (b'{"title": "\\ud800", "head": "topic", "base": "main"}', 400),
+        (b'{"title": "a\\u0000b", "head": "topic", "base": "main"}', 422),
+        (b'{"title": " ", "head": "topic", "base": "main"}', 422),
+    ],
+)
+async def test_hostile_bodies_are_refused(local: Local, body: bytes, status: int) -> None:
+    await local.branch("topic")
+    headers = {"Authorization": f"token {ADA.token}"}
+    assert (await local.http("POST", f"/api/v3/repos/{STOREFRONT}/pulls", data=body, headers=headers))[
+        0
+    ] == status
+    assert (await local.http("GET", f"/api/v3/repos/{STOREFRONT}/commits?path=%00", headers=headers))[
+        0
+    ] == 400
+
+
 async def test_broken_requests_get_githubs_answers(local: Local) -> None:
     headers = {"Authorization": f"token {ADA.token}"}
     pulls = f"/api/v3/repos/{STOREFRONT}/pulls"
@@ -554,7 +331,7 @@ async def test_everything_survives_a_restart(tmp_path: Path) -> None:
 SERVE = """
 import asyncio, sys
 from pathlib import Path
-from test_playground_github import running
+from test_playground_github_kit import running
 
 async def main() -> None:
     async with running(Path(sys.argv[1])) as local:

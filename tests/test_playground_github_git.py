@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth
-from test_playground_github import ADA, BEN, STOREFRONT, Local, running
+from test_playground_github_kit import ADA, BEN, STOREFRONT, Local, running
 
 from bot.playground.github import Permission
 

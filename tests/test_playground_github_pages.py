@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from test_playground_github import ADA, BEN, STOREFRONT, Local, running
+from test_playground_github_kit import ADA, BEN, STOREFRONT, Local, running
 
 from bot.playground.github import Permission
 from bot.playground.github.page_frame import ago

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_playground_github import ADA, running
+from test_playground_github_kit import ADA, running
 
 from bot.playground.github.seeds import SAMPLES
 

@@ -305,8 +305,8 @@ async def served(folder):
         *(sys.executable, "-c", program, str(folder), TOKEN, BOT_TOKEN, APP_TOKEN),
         stdout=asyncio.subprocess.PIPE,
     )
-    url = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
     try:
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         async with aiohttp.ClientSession() as session:
             yield Slack(url, session)
     finally:

@@ -212,7 +212,7 @@ async def test_a_plugin_that_hangs_is_given_up_and_the_next_one_asked():
     slow = SlowFacts()
     plugins = having(Facts("quick"), slow)
     assert await plugins.first("repository_facts", limit=0.01, repository=WEB) == "quick"
-    await plugins.close()
+    assert await plugins.close() == 0
     assert slow.cancelled
     assert [each.kind for each in plugins.failures] == ["TimeoutError"]
 
@@ -233,7 +233,7 @@ async def test_a_plugin_that_ignores_its_cancellation_is_left_behind():
     plugins = having(Facts("quick"), Stubborn())
     assert await plugins.first("repository_facts", limit=0.01, repository=WEB) == "quick"
     release.set()
-    await plugins.close()
+    assert await plugins.close() == 0
     assert len(plugins.failures) == 1
 
 

@@ -1,5 +1,6 @@
-"""Pull requests by the unmodified PyGithub against the playground's GitHub, effects in a real session file."""
+"""Pull requests by PyGithub against the playground's GitHub, effects in a real session file."""
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -38,10 +39,17 @@ POST = f"POST /repos/{REPOSITORY}/pulls"
 
 def settings(w, **more) -> PrCreatorSettings:
     def account(kind, one, **extra):
-        return kind(login=one.login, id=one.id, name=one.name, token=Secret(one.token, f"env {one.login}"), **extra)
+        return kind(
+            login=one.login, id=one.id, name=one.name, token=Secret(one.token, f"env {one.login}"), **extra
+        )
 
     people = {ada.id: account(Account, ADA), ben.id: account(Account, BEN)}
-    values = {"github_url": w.side.url, "api_url": w.side.api_url, "bot": account(BotAccount, BOT), "people": people}
+    values = {
+        "github_url": w.side.url,
+        "api_url": w.side.api_url,
+        "bot": account(BotAccount, BOT),
+        "people": people,
+    }
     return PrCreatorSettings(**{**values, **more})
 
 
@@ -55,7 +63,9 @@ class Hub:
         """A turn whose commit is pushed already."""
         commit = await self.w.commit(branch, **{f"file{number}": str(number)})
         text = f"<@U0BOT> make the header blue ({number}) repo=storefront\nsecond line of a private thread"
-        prompt = Prompt(PromptId(number), SESSION, "slack", f"C:{number}", author, text, PromptState.RUNNING, 1, 0.0)
+        prompt = Prompt(
+            PromptId(number), SESSION, "slack", f"C:{number}", author, text, PromptState.RUNNING, 1, 0.0
+        )
         values = {
             "session": SESSION,
             "prompt": prompt,
@@ -80,7 +90,11 @@ class Hub:
         return await self.w.side.pull(REPOSITORY, number)
 
     def requests(self, method: str) -> list[int]:
-        return [one["status"] for one in self.w.side.requests() if one["method"] == method and "/pulls" in one["path"]]
+        return [
+            one["status"]
+            for one in self.w.side.requests()
+            if one["method"] == method and "/pulls" in one["path"]
+        ]
 
 
 @asynccontextmanager
@@ -201,7 +215,10 @@ async def test_a_second_turn_adds_to_the_description_and_keeps_what_people_wrote
         first = await h.publish(await h.change(1))
         body = (await h.seen(first.number))["body"]
         await h.plugin._client.describe(
-            h.plugin._accounts.acting_for(ben), REPOSITORY, first.number, f"By hand, above.\n\n{body}\n\nAnd below."
+            h.plugin._accounts.acting_for(ben),
+            REPOSITORY,
+            first.number,
+            f"By hand, above.\n\n{body}\n\nAnd below.",
         )
         second = await h.publish(await h.change(2, author=ben, participants=[ada, ben, gus], previous=first))
         assert (second.number, second.opener, second.title) == (first.number, "ada-sample", first.title)
@@ -217,7 +234,9 @@ async def test_a_second_turn_adds_to_the_description_and_keeps_what_people_wrote
 async def test_a_description_that_was_rewritten_stays_and_the_thread_hears_of_it(tmp_path):
     async with hub(tmp_path) as h:
         first = await h.publish(await h.change(1))
-        await h.plugin._client.describe(h.plugin._accounts.acting_for(ada), REPOSITORY, first.number, "All mine now.")
+        await h.plugin._client.describe(
+            h.plugin._accounts.acting_for(ada), REPOSITORY, first.number, "All mine now."
+        )
         second = await h.publish(await h.change(2, previous=first))
         assert (await h.seen(first.number))["body"] == "All mine now."
         assert "rewritten by hand" in second.note
@@ -238,7 +257,7 @@ async def test_after_a_merge_or_close_the_next_turn_opens_a_new_one(tmp_path, en
         if end == "merged":
             await h.w.side.merge(REPOSITORY, first.number, "ben-sample")
         else:
-            close(h.w, first.number)
+            await asyncio.to_thread(close, h.w, first.number)
         found = await h.plugin.find_pull_request(REPO, BRANCH)
         assert (found.number, found.state) == (first.number, end)
         next_branch = await h.publish(await h.change(2, branch=f"{BRANCH}-2"))
@@ -329,21 +348,31 @@ async def test_the_bot_stands_in_where_that_is_allowed_and_says_so_each_time(tmp
     async with hub(tmp_path, fallback_to_bot=True) as h:
         access = h.plugin.git_access(REPO, gus, GitPurpose.PUSH)
         assert access.password.reveal() == BOT.token
-        assert access.note == "pushed by threadsmith-bot, because Gus *Guest* @everyone has no GitHub account linked"
+        assert (
+            access.note
+            == "pushed by threadsmith-bot, because Gus *Guest* @everyone has no GitHub account linked"
+        )
         pull = await h.publish(await h.change(author=gus))
         assert pull.opener == "threadsmith-bot"
         assert pull.note.startswith("opened by threadsmith-bot, because Gus")
-        assert "updated by threadsmith-bot" in (await h.publish(await h.change(2, author=gus, previous=pull))).note
+        assert (
+            "updated by threadsmith-bot"
+            in (await h.publish(await h.change(2, author=gus, previous=pull))).note
+        )
 
 
 async def test_reading_is_done_as_the_bot_and_writing_as_the_person(tmp_path):
     async with hub(tmp_path) as h:
-        fetch, push = (h.plugin.git_access(REPO, ada, purpose) for purpose in (GitPurpose.FETCH, GitPurpose.PUSH))
+        fetch, push = (
+            h.plugin.git_access(REPO, ada, purpose) for purpose in (GitPurpose.FETCH, GitPurpose.PUSH)
+        )
         assert fetch.password.reveal() == BOT.token
         assert push.password.reveal() == ADA.token
         assert fetch.url == push.url == f"{h.w.side.url}/{REPOSITORY}.git"
         assert fetch.note == push.note == ""
-        assert h.plugin.git_identity(ada) == GitIdentity("Ada Sample", "9000011+ada-sample@users.noreply.github.com")
+        assert h.plugin.git_identity(ada) == GitIdentity(
+            "Ada Sample", "9000011+ada-sample@users.noreply.github.com"
+        )
         await h.w.mirror.fetch(fetch)
 
 

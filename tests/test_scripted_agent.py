@@ -15,9 +15,9 @@ from acp_process import Bench, Heard
 from bot.acp.client import AgentClient, text_block
 from bot.acp.turn import StopReason
 from bot.domain import EventType
-from plugins.agents.recipes import scripted
+from plugins.agents.recipes import scripted_recipe
 
-RECIPE = scripted()
+RECIPE = scripted_recipe()
 
 
 class Desk:

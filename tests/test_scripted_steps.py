@@ -142,6 +142,10 @@ def test_endless_output_is_bounded(repository):
     assert max(len(str(update)) for update in repository.updates) < 40_000
 
 
+def test_what_writes_on_in_the_background_does_not_hold_the_step(repository):
+    assert "ran well" in repository.do("run `yes & echo done`")
+
+
 def test_a_program_that_closes_its_output_early_is_waited_for(repository):
     repository.do("run `exec >&- 2>&-; sleep 0.2; echo x > done`")
     assert repository.read("done") == "x\n"

@@ -85,6 +85,14 @@ async def test_the_longest_unused_is_closed_and_opens_again_when_wanted(store: S
         assert [row["key"] for row in await again.prompts()] == ["aaa1"]
 
 
+async def test_what_was_used_again_is_kept_and_the_longer_unused_one_goes(store: SessionStore) -> None:
+    for name in ("aaa1", "aaa2", "aaa1", "aaa3"):
+        async with store.use(name, Thread):
+            pass
+    await settled(store)
+    assert list(store._entries) == ["aaa1", "aaa3"]
+
+
 async def test_pinned_sessions_are_never_closed_however_many_others_come(store: SessionStore) -> None:
     pinned = [await store.pin(f"aaa{n}", Thread) for n in range(4)]
     for n in range(10):

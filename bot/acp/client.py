@@ -18,8 +18,16 @@ from acp.connection import Connection
 from acp.exceptions import RequestError
 from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
 
-from bot.acp.failures import AgentRefused, refused, too_silent, too_slow, took_too_long, wrong_version
-from bot.acp.inbox import Inbox, OnUpdate
+from bot.acp.failures import (
+    AgentRefused,
+    flooded,
+    refused,
+    too_silent,
+    too_slow,
+    took_too_long,
+    wrong_version,
+)
+from bot.acp.inbox import Allowance, Inbox, OnUpdate
 from bot.acp.process import Watched
 from bot.acp.requests import PERMISSION, Policy, allow_once, outcome, permission_ask, refuse
 from bot.acp.shape import mapping
@@ -69,6 +77,7 @@ class AgentClient:
         self._policy = policy
         self._outside = outside
         self._turn: Turn | None = None
+        self._allowance = self._fresh_allowance()
         self._cwd = ""
         self._started = False
 
@@ -99,7 +108,7 @@ class AgentClient:
     def _connect(self, process: Process) -> None:
         self._process = Watched(process)
         self._inbox = Inbox(self._limits.queued_updates)
-        self._transport = ProcessTransport(process, self._notice, self._limits.line_bytes)
+        self._transport = ProcessTransport(self.name, process, self._notice, self._limits.line_bytes)
         self._connection = Connection(self._answer, self._transport)
         self._started = True
 
@@ -158,10 +167,12 @@ class AgentClient:
             self._turn = None
             self.usable = self.usable and turn.response.done()  # never two turns at once in one agent
             turn.response.cancel()
+            self._allowance = self._fresh_allowance()
             self._inbox.listen(self._outside)
 
     def _begin(self, blocks: Sequence[Mapping[str, Any]], on_update: OnUpdate) -> Turn:
         params = {"sessionId": self.session_id, "prompt": [dict(block) for block in blocks]}
+        self._allowance = self._fresh_allowance()
         response = asyncio.create_task(self._call("session_prompt", "at work", params))
         return Turn(response, self._inbox.listen(on_update), self._limits)
 
@@ -221,17 +232,26 @@ class AgentClient:
     # -- what it hears ---------------------------------------------------------------------------
 
     async def _notice(self, message: Message) -> None:
+        """Take one notification; raising ends the stream, and so the turn, with that error."""
         params = mapping(message.get("params"))
         if message["method"] != UPDATE or params.get("sessionId") != self.session_id:
             self.foreign += 1
+            self._bear(self.foreign)
             return
-        turn = self._turn
-        if turn is not None:
-            turn.touch()
+        if self._turn is not None:
+            self._turn.touch()
         for draft in drafts(params.get("update"), self._cwd):
-            admitted = draft if turn is None else turn.allowance.admit(draft)
+            admitted = self._allowance.admit(draft)
+            self._bear(self._allowance.dropped)
             if admitted is not None:
                 await self._inbox.put(admitted)
+
+    def _bear(self, useless: int) -> None:
+        if useless > self._limits.turn_dropped:
+            raise flooded(self.name, "updates that mean nothing here or are beyond what a turn may say")
+
+    def _fresh_allowance(self) -> Allowance:
+        return Allowance(self._limits.turn_characters, self._limits.turn_updates)
 
     async def _answer(self, method: str, params: Any, is_notification: bool) -> Any:
         if method != PERMISSION:

@@ -56,3 +56,16 @@ def too_silent(name: str, seconds: float) -> AgentError:
         f"The agent {name} was stopped: it gave no sign for {seconds:g} s. "
         "Its model may be out of reach; try again, and see `threadsmith doctor` if it stays so."
     )
+
+
+def too_long(name: str, max_bytes: int) -> AgentError:
+    return AgentError(
+        f"The agent {name} sent one message of more than {max_bytes} bytes, which is the cap, "
+        "and was cut off. Ask it for less output at a time."
+    )
+
+
+def flooded(name: str, what: str) -> AgentError:
+    return AgentError(
+        f"The agent {name} was cut off: it sent far too many {what}. Try again, or another agent."
+    )

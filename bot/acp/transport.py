@@ -8,12 +8,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+from bot.acp.failures import flooded, too_long
 from bot.domain import Process
-from bot.errors import AgentError
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_PARTS = 1_000_000  # values in one message: each costs some 60 bytes here for 2 on the wire
 MAX_UNANSWERED = 32  # requests of the agent that wait for our answer; beyond, it is not read further
+MAX_NOISE = 100_000  # lines that are no messages, and requests, in the life of one agent
 MAX_NAME = 256
 
 Message = dict[str, Any]
@@ -90,23 +91,29 @@ class ProcessTransport:
 
     def __init__(
         self,
+        name: str,
         process: Process,
         notice: Callable[[Message], Awaitable[None]],
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         self.skipped_lines = 0
         self.failure: Exception | None = None
+        self._name = name
         self._process = process
         self._notice = notice
         self._max_line_bytes = max_line_bytes
         self._writing = asyncio.Lock()
         self._unanswered = asyncio.Semaphore(MAX_UNANSWERED)
+        self._asked: set[int] = set()
+        self._noise = 0
         self._incoming = self._read()
 
     async def send(self, message: Message) -> None:
         """Write one message. An answer that nobody takes any more is dropped: its asker has gone."""
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         if "method" in message:
+            if "id" in message:
+                self._asked.add(message["id"])
             await self._write(line)
             return
         with contextlib.suppress(OSError):
@@ -118,10 +125,7 @@ class ProcessTransport:
         try:
             return await anext(self._incoming, None)
         except LineTooLong:
-            self.failure = AgentError(
-                f"The agent sent one message of more than {self._max_line_bytes} bytes, which is the cap, "
-                "and was cut off. Ask it for less output at a time."
-            )
+            self.failure = too_long(self._name, self._max_line_bytes)
         except Exception as error:  # whatever a provider's stream raises: kept, and raised to whoever waits
             self.failure = error
         return None
@@ -137,13 +141,29 @@ class ProcessTransport:
         async for line in self._lines():
             message = parse(line)
             if message is None:
-                self.skipped_lines += bool(line.strip())
+                self._skip(line)
             elif "id" not in message:
                 await self._notice(message)
-            else:
-                if "method" in message:
-                    await self._unanswered.acquire()
+            elif "method" in message:
+                self._bear_noise()
+                await self._unanswered.acquire()
                 yield message
+            elif message["id"] in self._asked:
+                self._asked.discard(message["id"])
+                yield message
+            else:
+                self._skip(line)
+
+    def _skip(self, line: bytes) -> None:
+        if line.strip():
+            self.skipped_lines += 1
+            self._bear_noise()
+
+    def _bear_noise(self) -> None:
+        """Reading costs the host; an agent that only makes noise is not read forever."""
+        self._noise += 1
+        if self._noise > MAX_NOISE:
+            raise flooded(self._name, "lines that are no messages, or requests")
 
     async def _lines(self) -> AsyncIterator[bytes]:
         lines = Lines(self._max_line_bytes)

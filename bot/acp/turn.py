@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bot.acp.inbox import Allowance
 from bot.acp.transport import MAX_LINE_BYTES
 
 
@@ -29,7 +28,10 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentLimits:
-    """The bounds of one agent. `idle_seconds` is above the 70 s for which opencode silently retries a model."""
+    """The bounds of one agent. `idle_seconds` is above the 70 s in which opencode silently retries a model.
+
+    `turn_characters` and `turn_updates` are what one turn may say; after `turn_dropped` beyond it is ended.
+    """
 
     start_seconds: float = 90.0
     idle_seconds: float = 180.0
@@ -39,6 +41,7 @@ class AgentLimits:
     queued_updates: int = 256
     turn_characters: int = 1_000_000
     turn_updates: int = 20_000
+    turn_dropped: int = 100_000
     line_bytes: int = MAX_LINE_BYTES
 
 
@@ -52,7 +55,6 @@ class Turn:
         self.failed = failed
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.cancelling = asyncio.Event()
-        self.allowance = Allowance(limits.turn_characters, limits.turn_updates)
         self.questions = 0  # permissions somebody still thinks about: that silence is not the agent's
         self._limits = limits
         self._last_sign = self._began = _now()

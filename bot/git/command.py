@@ -1,9 +1,10 @@
 """Runs git on the host: clean environment, no configuration but ours, no hooks, bounded, secrets in a pipe.
 
-Credentials. The token goes into a pipe that only this one git process and its children inherit, and git is
-told of a helper for the exact address that reads it: `credential.<url>.helper = !cat /dev/fd/N`. Nothing of it
-is in an argument, an address, the environment or a file, a redirect or another address gets none of it, and
-once read it is gone. (An askpass program would need a file and the environment; an extra header shows in `ps`.)
+Credentials. The token goes into a pipe that only this one git process and its children inherit, and git
+is told of a helper for the exact address that reads it: `credential.<url>.helper = !cat /dev/fd/N`. Nothing
+of it is in an argument, an address, the environment or a file; a redirect or another address gets none of
+it; once read it is gone. (An askpass program would need a file and the environment, an extra header is
+seen in `ps`.)
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ CONFIG: Mapping[str, str] = {
     "core.askPass": "",
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
-    # Small windows and streaming of big blobs, so that a limit on memory is about the work, not the mirror's size.
+    # Small windows, and big blobs as streams: a limit on memory is then about the work, not the mirror.
     "core.packedGitWindowSize": "16m",
     "core.packedGitLimit": "256m",
     "core.bigFileThreshold": "8m",
@@ -79,7 +80,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """The one way to run git on the host. `plain_http_hosts` may be spoken to without TLS besides loopback."""
+    """The one way to run git on the host. Only `plain_http_hosts` are spoken to without TLS."""
 
     program: str = "git"
     plain_http_hosts: frozenset[str] = LOOPBACK
@@ -121,7 +122,7 @@ class Git:
     async def stream(
         self, *args: str, git_dir: Path, stdin: bytes = b"", what: str = "", bounds: Bounds | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Its standard output in chunks, read no faster than they are taken. GitFailure at the end as for `run`."""
+        """Its standard output in chunks, no faster than they are taken. GitFailure after it, as for `run`."""
         bounds = Bounds() if bounds is None else bounds
         environment = self._environment(CONFIG, None, None)
         async with started(self._argv(args, git_dir), env=environment, bounds=bounds) as job:
@@ -161,7 +162,7 @@ class Git:
     def _environment(
         self, config: Mapping[str, str], access: GitAccess | None, more: Mapping[str, str] | None
     ) -> dict[str, str]:
-        """Configuration through variables and not `-c`: it reaches git's children, and `ps` stays readable."""
+        """Configuration in variables, not `-c`: it reaches git's children, and `ps` stays readable."""
         if access is not None:
             self.check_url(access.url)
         protocol = "none" if access is None else urlsplit(access.url).scheme

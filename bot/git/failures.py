@@ -89,8 +89,9 @@ _SIGNS: tuple[tuple[FailureKind, str], ...] = (
     ),
     (
         FailureKind.UNREACHABLE,
-        r"[Cc]ould not resolve|[Ff]ailed to connect|[Cc]ouldn't connect|[Tt]imed? ?out|Connection (reset|refused)"
-        r"|hung up|early EOF|error: (5\d\d|429)|SSL|RPC failed|Operation too slow|Empty reply|Recv failure|unable to access",
+        r"[Cc]ould not resolve|[Ff]ailed to connect|[Cc]ouldn't connect|[Tt]imed? ?out"
+        r"|Connection (reset|refused)|hung up|early EOF|error: (5\d\d|429)|SSL|RPC failed"
+        r"|Operation too slow|Empty reply|Recv failure|unable to access",
     ),
 )
 
@@ -101,13 +102,16 @@ def classify(stderr: str) -> FailureKind:
 
 
 _ADVICE = {
-    FailureKind.MOVED: "the remote branch has moved meanwhile. Ask again, and the next turn starts from where it is now.",
-    FailureKind.FORBIDDEN: "the account may not do this. Give it write access to the repository, or take away the rule that "
-    "stands against it.",
-    FailureKind.UNAUTHENTICATED: "the token was not accepted. It was revoked, has expired or is wrong: put a new one in place.",
-    FailureKind.NOT_FOUND: "the repository was not found with this account. Check its name and that the account may see it; "
-    "if it was renamed, put the new name into the configuration.",
-    FailureKind.UNREACHABLE: "the server could not be reached or did not answer properly. Try again in a moment.",
+    FailureKind.MOVED: "the remote branch has moved meanwhile. Ask again, and the next turn starts from "
+    "where it is now.",
+    FailureKind.FORBIDDEN: "the account may not do this. Give it write access to the repository, or take "
+    "away the rule that stands against it.",
+    FailureKind.UNAUTHENTICATED: "the token was not accepted. It was revoked, has expired or is wrong: put a "
+    "new one in place.",
+    FailureKind.NOT_FOUND: "the repository was not found with this account. Check its name and that the "
+    "account may see it; if it was renamed, put the new name into the configuration.",
+    FailureKind.UNREACHABLE: "the server could not be reached or did not answer properly. Try again in a "
+    "moment.",
 }
 
 

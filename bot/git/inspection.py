@@ -23,7 +23,7 @@ _HIDING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u206
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a turn may change. Workflows run with the repository's secrets, so they need a person by default."""
+    """What a turn may change. Workflows run with the repository's secrets: by default they need a person."""
 
     files: int = 5000
     file_mib: int = 25
@@ -72,7 +72,7 @@ async def _changes(
     except GitFailure as error:
         if error.kind is FailureKind.TIMED_OUT:
             raise
-        raise _too_many(policy) from None  # a few trees can name each other into billions of files
+        raise _too_many(policy) from None  # a few trees can unfold into billions of files
     entries = list(parse_raw(output.stdout))
     if len(entries) > policy.files:
         raise _too_many(policy)
@@ -80,15 +80,15 @@ async def _changes(
 
 
 def _modest(bounds: Bounds) -> Bounds:
-    """Git keeps the whole list in memory before it says a line; much memory only means a longer wait for the end."""
+    """Git holds the whole list in memory before it says a line; more only makes a bomb last longer."""
     kernel = bounds.kernel or KernelLimits()
     return replace(bounds, kernel=replace(kernel, memory_mib=min(kernel.memory_mib, LISTING_MIB)))
 
 
 def _too_many(policy: Policy) -> Refused:
     return Refused(
-        f"The turn changed more than {policy.files} files, or nested them too deeply. Ask for a smaller change, "
-        "or to leave built and downloaded files out (.gitignore)."
+        f"The turn changed more than {policy.files} files, or nested them too deeply. Ask for a smaller "
+        "change, or to leave built and downloaded files out (.gitignore)."
     )
 
 
@@ -115,14 +115,14 @@ def check_entry(entry: Entry, policy: Policy) -> None:
         folded == ".github/workflows" or folded.startswith(".github/workflows/")
     ):
         raise Refused(
-            f"The turn changed {path}, and a change of workflows needs a person: they run with the repository's "
-            "secrets. Make that part by hand, or allow workflow changes in the configuration."
+            f"The turn changed {path}, and a change of workflows needs a person: they run with the "
+            "repository's secrets. Make that part by hand, or allow workflow changes in the configuration."
         )
     submodule = GITLINK in (entry.mode, entry.old_mode) or folded == ".gitmodules"
     if submodule and not policy.allow_submodules:
         raise Refused(
-            f"The turn changed the submodule or nested repository {path}, which needs a person. If a repository was "
-            "cloned into the workspace, ask to delete it or to put it elsewhere."
+            f"The turn changed the submodule or nested repository {path}, which needs a person. If a "
+            "repository was cloned into the workspace, ask to delete it or to put it elsewhere."
         )
 
 
@@ -161,7 +161,7 @@ def _check_sizes(entries: Sequence[Entry], sizes: dict[str, int], policy: Policy
 
 
 async def _outside(git: Git, git_dir: Path, links: Sequence[Entry], bounds: Bounds) -> tuple[str, ...]:
-    """Which of these symbolic links lead out of the repository. They are data to us, but a person should know."""
+    """Which of these symbolic links lead out of the repository: data to us, but a person should know."""
     found = []
     for entry in links[:200]:
         target = (await git.run("cat-file", "blob", entry.oid, git_dir=git_dir, bounds=bounds)).stdout

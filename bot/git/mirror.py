@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import tempfile
@@ -56,7 +55,7 @@ class Mirror:
     # -- talking to the remote -------------------------------------------------------------------
 
     async def fetch(self, access: GitAccess) -> None:
-        """Bring all branches to where the remote has them, all or none. Calls at the same time share one fetch.
+        """Bring all branches to where the remote has them, all or none. Simultaneous calls share one fetch.
 
         A call that joins a running fetch sees the remote as it was when that one began.
         """
@@ -125,7 +124,7 @@ class Mirror:
         known = [sha for sha in have if await self.contains(sha)]
         if not await self.contains(want):
             raise GitError(f"The commit {want[:12]} is not in the mirror; fetch first.")
-        # The header is three lines, so it is written here: `git bundle create` would need a real ref of that name.
+        # The header is a few lines, so it is written here: `git bundle create` needs a real ref of that name.
         prerequisites = "".join(f"-{sha} \n" for sha in known)
         yield f"# v2 git bundle\n{prerequisites}{want} {BASE_REF}\n\n".encode()
         revisions = "\n".join([want, *(f"^{sha}" for sha in known), ""]).encode()
@@ -212,12 +211,7 @@ class Mirror:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.path.parent))
         await self.git.run("init", "--quiet", "--bare", "--template=", str(aside))
-        try:
-            aside.rename(self.path)
-        except OSError:
-            shutil.rmtree(aside)
-            if not self.path.exists():
-                raise
+        _put(aside, self.path)
 
     async def _read(self, *args: str, ok: tuple[int, ...] = (0,)) -> str:
         return (await self.git.run(*args, git_dir=self.path, ok=ok)).text
@@ -226,6 +220,16 @@ class Mirror:
         self._fetches.pop(access, None)
         if not task.cancelled():
             task.exception()  # seen, even when every caller has gone away meanwhile
+
+
+def _put(aside: Path, path: Path) -> None:
+    """Move a folder into place, or drop it when another one was there first."""
+    try:
+        aside.rename(path)
+    except OSError:
+        shutil.rmtree(aside)
+        if not path.exists():
+            raise
 
 
 class Mirrors:
@@ -245,9 +249,9 @@ class Mirrors:
         return self._mirrors[repository]
 
     def sweep(self) -> None:
-        """Delete what a crashed process left half done. Only for the holder of the data folder's lock, at start."""
+        """Delete what a crash left half done. For the holder of the data folder's lock, at start."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.chmod(self._folder, 0o700)
+        self._folder.chmod(0o700)
         for pattern in ("*/*.git.scratch", "*/.new-*"):
             for leftover in self._folder.glob(pattern):
                 shutil.rmtree(leftover)

@@ -32,7 +32,7 @@ class Bounds:
     kernel: KernelLimits | None = None
 
 
-# A shell builtin and not preexec_fn: Python code between fork and exec can deadlock in a process with threads.
+# A shell builtin and not preexec_fn: Python between fork and exec can deadlock in a process with threads.
 # Memory is in KiB, files in blocks of 512 bytes (POSIX).
 _LIMITED = 'ulimit -v "$1" && ulimit -t "$2" && ulimit -f "$3" && ulimit -c 0 && shift 3 && exec "$@"'
 

@@ -48,7 +48,7 @@ async def push(
         return
     if there != expected:
         raise _moved(branch, there, expected)
-    # A lease alone would allow going backwards, so that is ruled out here; the lease guards the moment between.
+    # A lease alone would allow going backwards, which is ruled out here; it guards the moment in between.
     if expected is not None and not await mirror.is_ancestor(expected, commit):
         raise Refused(
             f"The new commit does not build on {expected[:12]}, where {branch} is; it is not pushed."

@@ -43,7 +43,7 @@ class QuarantineLimits:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A checked tree, still in quarantine. `outside_links` are symbolic links that point out of the repository."""
+    """A checked tree, still in quarantine. `outside_links` are symbolic links that lead out of it."""
 
     tree: str
     base: CommitSha
@@ -62,10 +62,10 @@ async def collect(
     policy: Policy | None = None,
     limits: QuarantineLimits | None = None,
 ) -> AsyncIterator[Collected]:
-    """Unpack and check what a sandbox handed out as its work on `base`; all is deleted at the end of the block.
+    """Unpack and check what a sandbox handed out as its work on `base`; deleted at the end of the block.
 
-    Refused (a GitError) names the rule that was broken. Only the tree counts: the commit around it, its author
-    and its parents are the sandbox's word and never used.
+    Refused (a GitError) names the rule that was broken. Only the tree counts: the commit around it, its
+    author and its parents are the sandbox's word and never used.
     """
     limits = QuarantineLimits() if limits is None else limits
     if not await mirror.contains(base):
@@ -110,7 +110,7 @@ async def _receive(bundle: AsyncIterator[bytes], file: IO[bytes], most: int) -> 
 
 
 def _header(file: IO[bytes], base: CommitSha) -> tuple[CommitSha, int]:
-    """The commit it carries and where its pack begins. Refused unless it is exactly one ref on top of `base`."""
+    """The commit it carries and where its pack begins. Refused unless it is one ref on top of `base`."""
     file.seek(0)
     head, found, _ = file.read(HEADER_BYTES).partition(b"\n\n")
     lines = head.decode("utf-8", "replace").split("\n")

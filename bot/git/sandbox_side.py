@@ -1,8 +1,8 @@
 """Git inside the sandbox: command lines for its `exec`. Nothing here runs on the host.
 
-What they print is the sandbox's word. Even a hostile one can do no more than hand out a strange bundle, which
-is what quarantine.py is for. The scripts are POSIX shell and git (2.30 or newer), fixed texts with their values
-as arguments.
+What they print is the sandbox's word. Even a hostile one can do no more than hand out a strange bundle,
+which is what quarantine.py is for. The scripts are POSIX shell and git (2.30 or newer), fixed texts with
+their values as arguments.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ _COMMON = r"""
 set -eu
 umask 022
 export LC_ALL=C GIT_NO_REPLACE_OBJECTS=1 GIT_TERMINAL_PROMPT=0
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG_PARAMETERS
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+unset GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT
 ws=$1
 g() {
   git --git-dir="$repo" --work-tree="$ws" -c safe.directory='*' -c protocol.file.allow=always \
-    -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.splitIndex=false \
-    -c core.bare=false -c core.fileMode=true -c core.symlinks=true -c core.ignoreCase=false -c core.autocrlf=false \
-    -c core.sparseCheckout=false -c core.excludesFile="$ws/.git/info/exclude" -c gc.auto=0 -c maintenance.auto=false \
-    -c advice.addEmbeddedRepo=false -c user.name=sandbox -c user.email=sandbox@localhost -c commit.gpgSign=false "$@"
+    -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false \
+    -c core.splitIndex=false -c core.bare=false -c core.fileMode=true -c core.symlinks=true \
+    -c core.ignoreCase=false -c core.autocrlf=false -c core.sparseCheckout=false \
+    -c core.excludesFile="$ws/.git/info/exclude" -c gc.auto=0 -c maintenance.auto=false \
+    -c advice.addEmbeddedRepo=false -c commit.gpgSign=false \
+    -c user.name=sandbox -c user.email=sandbox@localhost "$@"
 }
-# Reads the bundle on stdin (empty: nothing to do) into the ref $1. What came stays reachable under `seen`, since
-# git takes a later bundle only on top of commits that some ref still reaches. Fetching would read a broken index.
+# Reads the bundle on stdin (empty: nothing to do) into the ref $1. What came stays reachable under `seen`,
+# since git takes a later bundle only on top of commits that some ref still reaches. Its index is one of its
+# own, since fetch reads the index and the workspace's may be broken.
 take() {
   cat > "$tmp/bundle"
   [ -s "$tmp/bundle" ] || return 0
@@ -56,8 +60,8 @@ g config gc.auto 0
 g remote remove origin 2>/dev/null || true
 """
 
-# Output: the state, then the paths in conflict, each ended by NUL. `at` is where the host last put the workspace:
-# what differs from it is work, the agent's own commits too, unless the host has made `last` of it since.
+# Output: the state, then the paths in conflict, each ended by NUL. `at` is where the host last put the
+# workspace: what differs from it is work, the agent's own commits too, unless the host made `last` of it.
 _SYNC = r"""
 target=$3 last=$4
 take "$2"
@@ -115,12 +119,12 @@ def _script(text: str, *args: str) -> list[str]:
 
 
 def clone(workspace: str) -> list[str]:
-    """Read a whole bundle on stdin and make the workspace of it: branch `work`, no remote, neutral identity."""
+    """Make the workspace from a whole bundle on stdin: branch `work`, no remote, neutral identity."""
     return _script(_CLONE, workspace, BASE_REF)
 
 
 def sync(workspace: str, target: CommitSha, last: CommitSha | None) -> list[str]:
-    """Move the workspace to `target`, read from a bundle on stdin (empty: it is there), keeping uncommitted work.
+    """Move the workspace to `target`, from a bundle on stdin (empty: it is there), keeping uncommitted work.
 
     `last` is the commit that the host last made of this session's work: made of this workspace since the last
     sync, what it holds counts as committed; otherwise it changes nothing. The output is read by `parse_sync`.
@@ -129,7 +133,7 @@ def sync(workspace: str, target: CommitSha, last: CommitSha | None) -> list[str]
 
 
 def restore(workspace: str) -> list[str]:
-    """Put a turn's files back, read from the bundle that `collect` had made, on top of its base, uncommitted."""
+    """Put a turn's files back, uncommitted, from the bundle that `collect` had made on the same base."""
     return _script(_RESTORE, workspace, TURN_REF)
 
 
@@ -142,7 +146,7 @@ def collect(workspace: str, base: CommitSha) -> list[str]:
 
 
 def collect_afresh(workspace: str, base: CommitSha) -> list[str]:
-    """As `collect`, for a workspace whose `.git` is broken or gone; reads a whole bundle of `base` on stdin."""
+    """As `collect`, for a workspace whose `.git` is broken or gone; a whole bundle of `base` on stdin."""
     return _script(_COLLECT, workspace, BASE_REF, checked_sha(base), TURN_REF, "afresh")
 
 

@@ -56,7 +56,7 @@ class Sessions:
 
         Returns the sessions that may owe the outside something, for the edges to look after.
         """
-        owed = [SessionId(name) for name in await self.house.state.marked()]
+        owed = await self._owing()
         for session in owed:
             async with self.house.store.use(session) as file:
                 for row in await file.requeue_running(self.house.epoch):
@@ -159,7 +159,7 @@ class Sessions:
 
     async def find_by_message(self, channel: str, ts: str) -> SessionId | None:
         """The unfinished session whose thread holds this message, for events that do not name the thread."""
-        for session in await self.house.state.marked():
+        for session in await self._owing():
             async with self.house.store.use(session) as file:
                 row = await file.session()
                 if row["channel"] != channel:
@@ -169,13 +169,13 @@ class Sessions:
                     (effect["result"] or {}).get("ts") for effect in await file.effects(kind_prefix="thread.")
                 }
                 if ts == row["thread_ts"] or ts in prompts or ts in posts:
-                    return SessionId(session)
+                    return session
         return None
 
     async def work(self) -> dict[str, int]:
         """How much is undone: prompts queued, running and waiting for an answer, effects not yet outside."""
         counts = {"queued": 0, "running": 0, "waiting": 0, "effects": 0}
-        for session in await self.house.state.marked():
+        for session in await self._owing():
             async with self.house.store.use(session) as file:
                 for prompt in await file.prompts(UNFINISHED):
                     counts[prompt["state"]] += 1
@@ -191,6 +191,16 @@ class Sessions:
             await self.house.index.apply(await file.summary())
 
     # -- inside ----------------------------------------------------------------------------------
+
+    async def _owing(self) -> list[SessionId]:
+        """The marked sessions. One whose file was never made was marked just before a crash: nothing is owed."""
+        found = []
+        for name in await self.house.state.marked():
+            if self.house.store.exists(name):
+                found.append(SessionId(name))
+            elif not self._closing:
+                await self.house.state.clear_if(name, _certainly)
+        return found
 
     async def _say_place(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:
         """Queued, visibly; refused, visibly, when too many wait already."""
@@ -214,6 +224,10 @@ class Sessions:
 
     def _retired(self, worker: SessionWorker) -> None:
         self._workers.pop(worker.session, None)
+
+
+async def _certainly() -> bool:
+    return True
 
 
 def _ran_at(row: dict[str, Any], said_at: float | None) -> bool:

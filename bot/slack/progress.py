@@ -31,7 +31,10 @@ _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, 
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
 _UNREACHABLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
-_ENDS = frozenset({EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED})
+_ENDS = frozenset(
+    {EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED, EventType.QUESTION_ASKED}
+)
+_WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
 _NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
 _DONE_REACTIONS = {"done": "white_check_mark", "failed": "warning"}
 
@@ -193,7 +196,9 @@ class Viewer:
         if chunks:
             await self._send(chunks)
         ended = bool(turn) and turn[-1]["type"] in _ENDS
-        self._failed = ended and turn[-1]["type"] != EventType.TURN_FINISHED
+        self._failed = ended and turn[-1]["type"] not in _WELL
+        if ended and turn[-1]["type"] == EventType.QUESTION_ASKED:
+            await self._progress.status(self._session, "suspended")  # it is people's turn now
         if events:
             self._cursor = turn[-1]["seq"] if ended else events[-1]["seq"]
         return ended, bool(events) and self._cursor < events[-1]["seq"]

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.slack.intake import PICK_REPOSITORY
-from bot.slack.text import code, escape, link, shorten
+from bot.slack.text import code, escape, harmless, link, shorten
 
 Blocks = list[dict[str, Any]]
 _SECTION_LIMIT = 2900
+_SUMMARY_LIMIT = 1500
 _FILES_SHOWN = 12
 _COMMANDS_SHOWN = 6
 _OPTIONS_LIMIT = 100
@@ -101,7 +102,7 @@ def _final(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     headline = _HEADLINES[facts["outcome"]](facts)
     blocks: Blocks = [_section(headline)]
     if facts.get("summary"):
-        blocks.append(_section(_quote(facts["summary"])))
+        blocks.append({"type": "markdown", "text": _summary(facts["summary"])})
     blocks += _pull_request(facts.get("pull_request"))
     if facts.get("files"):
         blocks.append(_section(_files(facts["files"])))
@@ -131,8 +132,10 @@ def _stopped_headline(facts: Mapping[str, Any]) -> str:
 _HEADLINES = {"done": _done_headline, "failed": _failed_headline, "stopped": _stopped_headline}
 
 
-def _quote(summary: str) -> str:
-    return "\n".join(f"> {line}" for line in escape(shorten(summary, 1500)).splitlines())
+def _summary(text: str) -> str:
+    """The agent's own Markdown, short, with no code fence left open and nothing that Slack obeys."""
+    short = harmless(shorten(text, _SUMMARY_LIMIT))
+    return short + "\n```" if short.count("```") % 2 else short
 
 
 def _pull_request(pull: Mapping[str, Any] | None) -> Blocks:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.domain import EventType
-from bot.slack.text import shorten
+from bot.slack.text import harmless, shorten
 
 Chunk = dict[str, Any]
 
@@ -27,6 +27,7 @@ class ChunkWriter:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Chunk] = {}
+        self._steps: dict[str, str] = {}  # a tool that carries out a step of the plan -> that step
 
     def chunks(self, events: Iterable[Mapping[str, Any]]) -> list[Chunk]:
         """The chunks for these events, in order: each task once, in its last state, and texts joined."""
@@ -72,7 +73,7 @@ class ChunkWriter:
 
     def _tool(self, data: Mapping[str, Any]) -> Chunk:
         """Slack appends details and output of an update to what is shown, so each is sent once."""
-        task = f"tool-{data['tool_id']}"[:_FIELD_LIMIT]
+        task = self._task_of(str(data["tool_id"]), str(data.get("title") or ""))
         known = self._tasks.get(task)
         title = str(data.get("title") or (known["title"] if known else "Working"))
         status = _TOOL_STATUS.get(str(data.get("status")), known["status"] if known else "in_progress")
@@ -83,6 +84,14 @@ class ChunkWriter:
         if status in {"complete", "error"} and data.get("output"):
             chunk["output"] = _field(str(data["output"]).strip()[-_FIELD_LIMIT:])
         return chunk
+
+    def _task_of(self, tool: str, title: str) -> str:
+        """A tool named like a step of the plan is that step: nobody needs to see it twice."""
+        if tool not in self._steps:
+            free = [t for t in self._tasks if t.startswith("plan-") and t not in self._steps.values()]
+            same = [task for task in free if self._tasks[task]["title"] == _field(title)]
+            self._steps[tool] = same[0] if same else f"tool-{tool}"[:_FIELD_LIMIT]
+        return self._steps[tool]
 
 
 def _plan_entry(number: int, entry: Mapping[str, Any]) -> Chunk:
@@ -96,8 +105,3 @@ def _task(task: str, title: str, status: str) -> Chunk:
 
 def _field(text: str) -> str:
     return shorten(harmless(text), _FIELD_LIMIT)
-
-
-def harmless(text: str) -> str:
-    """Markdown from an agent in which nothing is a mention or a broadcast to Slack."""
-    return text.replace("<!", "‹!").replace("<@", "‹@").replace("<#", "‹#")

@@ -59,3 +59,8 @@ def link(url: str, label: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """At most `limit` characters, with an ellipsis where something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def harmless(text: str) -> str:
+    """Markdown from an agent in which nothing is a mention or a broadcast to Slack."""
+    return text.replace("<!", "‹!").replace("<@", "‹@").replace("<#", "‹#")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from bot import AgentRecipe, Agents, PluginContext, hookimpl
-from plugins.agents.recipes import SCRIPTED, scripted
+from plugins.agents.recipes import SCRIPTED, scripted_recipe
 from plugins.agents.settings import AgentSettings, Settings
 
 
@@ -26,7 +26,10 @@ class Plugin:
 
     @hookimpl
     def register_agents(self, agents: Agents) -> None:
-        recipes = [scripted(), *(_recipe(name, custom) for name, custom in self._settings.custom.items())]
+        recipes = [
+            scripted_recipe(),
+            *(_recipe(name, custom) for name, custom in self._settings.custom.items()),
+        ]
         for recipe in sorted(recipes, key=lambda recipe: recipe.name != self._settings.default):
             agents.add(recipe)
 

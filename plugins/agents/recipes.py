@@ -17,7 +17,7 @@ _COMMAND = f'exec python3 -E -s -B "$HOME/{_FOLDER}/scripted_agent.py"'
 
 
 @cache
-def scripted() -> AgentRecipe:
+def scripted_recipe() -> AgentRecipe:
     """The scripted agent: its sources are copied in, so it needs nothing of an image but Python 3.9."""
     files = {f"{_FOLDER}/scripted/{path.name}": path.read_bytes() for path in sorted(_HERE.glob("*.py"))}
     return AgentRecipe(

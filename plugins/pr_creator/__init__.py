@@ -66,7 +66,7 @@ class Plugin:
 
     @hookimpl
     def git_access(self, repository: Repository, person: Person | None, purpose: GitPurpose) -> GitAccess:
-        """Reading is the bot's affair; writing is done as the person, so that GitHub's own rules apply to them."""
+        """Reading is the bot's affair; writing is done as the person, under GitHub's rules for them."""
         writing = purpose is GitPurpose.PUSH and person is not None
         actor = self._accounts.acting_for(person) if writing and person else self._accounts.bot
         note = f"pushed {actor.note}" if actor.note else ""

@@ -42,8 +42,9 @@ class Accounts:
             return Actor(account.login, account.token, f"[pr_creator.people.{person.id}]")
         if not self._settings.fallback_to_bot:
             raise UserError(
-                f"{person.name} has no GitHub account linked, so nothing can be pushed in their name. Whoever runs "
-                f"the bot links one by adding [pr_creator.people.{person.id}] with login, id and token to config.toml."
+                f"{person.name} has no GitHub account linked, so nothing can be pushed in their name. "
+                f"Whoever runs the bot links one: add [pr_creator.people.{person.id}] with login, id and token to "
+                "config.toml."
             )
         note = f"by {self._settings.bot.login}, because {person.name} has no GitHub account linked"
         return Actor(self._settings.bot.login, self._settings.bot.token, "[pr_creator.bot]", note)

@@ -1,8 +1,8 @@
 """GitHub's REST API through PyGithub: one short-lived client per job, in threads of our own.
 
-PyGithub is not safe to share between threads and by default repeats POST requests, sleeps for as long as a rate
-limit asks and logs tokens at DEBUG; all of that is switched off here. It is imported late, since that takes half
-a second.
+PyGithub is not safe to share between threads and by default repeats POST requests, sleeps for as long as a
+rate limit asks and logs tokens at DEBUG; all of that is switched off here. It is imported late, since that
+takes half a second.
 """
 
 from __future__ import annotations
@@ -199,15 +199,15 @@ def explain(what: str, actor: Actor, status: int, data: Any, headers: dict[str, 
 def _advice(actor: Actor, status: int, said: str, sso: bool) -> str:
     if status == 401:
         return (
-            f"the token of {actor.login} was not accepted; it was revoked or has expired. Make a new one and put it "
-            f"in place ({actor.token.name}, {actor.where})."
+            f"the token of {actor.login} was not accepted; it was revoked or has expired. Make a new one and "
+            f"put it in place ({actor.token.name}, {actor.where})."
         )
     if status == 429 or (status == 403 and "rate limit" in said.lower()):
         return f"GitHub asks {actor.login} to slow down. Try again in a few minutes."
     if sso:
-        return f"the organisation asks for single sign-on: authorise the token of {actor.login} for it on GitHub."
+        return f"the organisation asks for single sign-on: authorise {actor.login}'s token for it on GitHub."
     if status == 403:
-        return f"{actor.login} may not do this. Give the account or its token write access to it. GitHub said: {said}"
+        return f"{actor.login} may not do this. Give account and token write access. GitHub said: {said}"
     if status == 404:
         return f"{actor.login} cannot see it. Check the name, and that the account and its token have access."
     if status >= 500:

@@ -1,7 +1,7 @@
-"""Makes untrusted text harmless on GitHub: nobody is pinged, nothing is linked, hidden, loaded or blown up.
+"""Makes untrusted text harmless on GitHub: nobody is pinged, nothing linked, hidden, loaded or blown up.
 
-The text stays readable as Markdown: emphasis, lists, headings and code keep working. Code is recognised by the
-simplest forms only, and those are written anew, so that what is taken for code here is code there too.
+The text stays readable as Markdown: emphasis, lists, headings and code keep working. Code is recognised by
+its simplest forms only, and those are written anew, so that what is taken for code here is code there too.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _bounded(text: str, most: int) -> list[str]:
 
 def _prose(line: str) -> str:
     """A line outside of code blocks: shallow quotes and headings, no HTML, links, images or references."""
-    line = re.sub(r"^(?:[ ]{0,3}>){2,}", "> ", line)
+    line = re.sub(r"^(?:[ ]{0,3}>){2,} ?", "> ", line)
     line = re.sub(r"^\s{12,}", " " * 12, line)
     line = re.sub(r"^ {0,3}#{1,6}(?=\s)", "####", line)
     line = re.sub(r"([*_=+-])\1{9,}", r"\1\1\1", line)
@@ -94,7 +94,7 @@ def _prose(line: str) -> str:
 
 
 def _pieces(line: str) -> list[tuple[str, bool]]:
-    """The line in parts made safe, each with whether it is code; addresses become code: readable, not clickable."""
+    """The line in safe parts, each with whether it is code. Addresses become code: not clickable."""
     parts: list[tuple[str, bool]] = []
     at = 0
     for found in _CODE.finditer(line) if "``" not in line else ():

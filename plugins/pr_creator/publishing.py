@@ -44,7 +44,7 @@ class Publisher:
     # -- the first time --------------------------------------------------------------------------
 
     async def _open(self, change: Change, effects: Effects, actor: Actor, after: int) -> PullRequest:
-        """Open one, or take the one that a crashed attempt opened; `after` is the number of its predecessor."""
+        """Open one, or take what a crashed attempt opened; `after` is the number of its predecessor."""
         body = self.texts.body(change)
         assert body is not None
         new = NewPull(self.texts.title(change), body, change.branch, change.base_branch, self.draft)
@@ -59,7 +59,7 @@ class Publisher:
 
         done = await effects.once(
             "pull_request",
-            f"{change.session}:{change.branch}:{after}",
+            f"{change.repository.name}:{change.branch}:{after}",
             intent={
                 "repository": change.repository.name,
                 "branch": change.branch,
@@ -94,7 +94,7 @@ class Publisher:
         raise AssertionError("not reached")
 
     async def _existing(self, change: Change, actor: Actor, after: int) -> Pull | None:
-        """The branch's pull request newer than `after`: an open one, or a finished one that is surely ours."""
+        """The branch's pull request newer than `after`: an open one, or a finished one surely ours."""
         pulls = await self.client.pulls(actor, change.repository.name, change.branch)
         newer = [pull for pull in pulls if pull.number > after and pull.base == change.base_branch]
         ours = marker(change.session)
@@ -114,7 +114,8 @@ class Publisher:
         ]
         if wrong:
             raise UserError(
-                f"{read.url} was opened, but GitHub shows another {' and '.join(wrong)} than was sent. Look at it."
+                f"{read.url} was opened, but GitHub shows another {' and '.join(wrong)} than was sent. "
+                "Look at it, then ask again."
             )
         return read
 
@@ -172,8 +173,8 @@ class Publisher:
             pull = await self.client.pull(actor, change.repository.name, number)
         if pull.branch != change.branch or (pull.state == "open" and pull.head != change.commit):
             raise UserError(
-                f"{pull.url} does not show the commit {change.commit[:12]} that was pushed to {change.branch}. "
-                "Look whether somebody pushed there, then ask again."
+                f"{pull.url} does not show the commit {change.commit[:12]} that was pushed to "
+                f"{change.branch}. Look whether somebody else pushed there, then ask again."
             )
         return pull
 

@@ -82,7 +82,8 @@ class Control:
         await asyncio.wait([answer])
 
     async def kill(self, number: int) -> None:
-        if number in self._running and not self.ended.done():
+        """End a program and what it started; one that ended may have left some of that behind."""
+        if not self.ended.done():
             await self._send(REQUEST.pack(KILL, number))
 
     async def _send(self, message: bytes, streams: Sequence[int] = ()) -> None:

@@ -109,12 +109,13 @@ def bubblewrap(base: Base, limits: Limits, control: int, info: int, seccomp: int
     argv += ["--unshare-cgroup-try", "--disable-userns", "--uid", "1000", "--gid", "1000"]
     argv += ["--hostname", "sandbox", "--cap-drop", "ALL", "--clearenv", "--new-session"]
     argv += ["--die-with-parent", "--as-pid-1", "--info-fd", str(info), "--seccomp", str(seccomp)]
-    for folder in ("/usr", "/etc", *base.folders):
-        argv += ["--ro-bind", folder, folder]
+    argv += ["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"]
     for name in SYSTEM_LINKS:
         argv += same(Path("/", name))
     argv += ["--proc", "/proc", "--dev", "/dev", *tmpfs(SHM, share(limits, 8)), "--remount-ro", "/dev"]
     argv += [*tmpfs(TMP, share(limits, 2)), *tmpfs("/run", 16), "--symlink", TMP, "/var/tmp"]  # noqa: S108 - as TMP
+    for folder in base.folders:  # after the above, which would cover one that lies there
+        argv += ["--ro-bind", folder, folder]
     argv += ["--ro-bind", "/supervisor.py", "/supervisor.py"]
     argv += ["--bind", "/merged/workspace", WORKSPACE, "--bind", "/merged/home", HOME]
     argv += ["--remount-ro", "/", "--chdir", WORKSPACE]

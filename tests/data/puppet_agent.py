@@ -63,6 +63,12 @@ def flood(count, text):
     sys.stdout.buffer.flush()
 
 
+def repeat(count, line):
+    for _ in range(count):
+        sys.stdout.buffer.write(line.encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def big(size):
     sys.stdout.buffer.write(b'{"jsonrpc":"2.0","method":"session/update","params":{"text":"')
     for _ in range(size // 65536):
@@ -77,15 +83,12 @@ def stderr(text):
 
 def prompt(request_id, operations):
     result = {"stopReason": "end_turn"}
-    late = []
     for name, *args in operations:
         if name == "stop":
             result = args[0]
         elif name == "cancelled":
             wait_for_cancel()
             result = {"stopReason": "cancelled"}
-        elif name == "late":
-            late.append(args[0])
         elif name == "error":
             send({"id": request_id, "error": args[0]})
             return
@@ -99,8 +102,6 @@ def prompt(request_id, operations):
         else:
             OPERATIONS[name](*args)
     send({"id": request_id, "result": result})
-    for body in late:
-        update(body)
 
 
 OPERATIONS = {
@@ -110,6 +111,7 @@ OPERATIONS = {
     "request": ask,
     "flood": flood,
     "big": big,
+    "repeat": repeat,
     "stderr": stderr,
     "exit": lambda code: (sys.stdout.flush(), os._exit(code)),
     "sleep": time.sleep,
@@ -142,6 +144,9 @@ def answer(message):
             params["sessionId"],
         )
         send({"id": request_id, "result": {}})
+    elif method == "puppet/say":
+        for text in params["texts"]:
+            say(text)
     elif method == "session/prompt":
         prompt(request_id, json.loads(params["prompt"][-1]["text"]))
 

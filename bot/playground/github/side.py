@@ -1,7 +1,8 @@
 """The GitHub side as a whole: one server, and what the control API may ask of it."""
 
+import contextlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -141,14 +142,16 @@ class GitHubSide:
     async def merge(self, repository: str, number: int, login: str) -> dict[str, Any]:
         """Merge as this person; returns the pull request. Raises GitHubSideError (403, 404, 405)."""
         found = self._repository(repository)
-        merged = await self._pulls.merge(found, self._pull(found, number), self._forge.account(login))
+        with _in_words():
+            merged = await self._pulls.merge(found, self._pull(found, number), self._forge.account(login))
         return await self._described(found, merged)
 
     async def review(self, repository: str, number: int, login: str, state: str, body: str) -> dict[str, Any]:
         """Review as this person; returns `{id, state, body, author}`. Raises GitHubSideError."""
         found, account = self._repository(repository), self._forge.account(login)
         self._forge.readable(account, repository)
-        review = await self._pulls.review(found, self._pull(found, number), account, state, body)
+        with _in_words():
+            review = await self._pulls.review(found, self._pull(found, number), account, state, body)
         return {"id": review.id, "state": review.state, "body": review.body, "author": review.author}
 
     async def commit(
@@ -204,6 +207,15 @@ class GitHubSide:
             return self._pulls.find(repository, number)
         except GitHubSideError:
             raise GitHubSideError(404, f"{repository.full_name} has no pull request {number}") from None
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Put GitHub's list of errors into the message, which is all that the control API passes on."""
+    try:
+        yield
+    except GitHubSideError as error:
+        raise GitHubSideError(error.status, error.detail) from error
 
 
 def _encoded(path: str, text: str | None) -> bytes | None:

@@ -27,7 +27,10 @@ export function displayName(user) {
 /** @param {import("./model.js").User | undefined} user */
 function initials(user) {
   const words = displayName(user).split(/\s+/).filter(Boolean);
-  return words.slice(0, 2).map((word) => [...word][0].toUpperCase()).join("");
+  return words
+    .slice(0, 2)
+    .map((word) => [...word][0].toUpperCase())
+    .join("");
 }
 
 /** Relative luminance as WCAG defines it. @param {string} color #rrggbb */

@@ -19,18 +19,44 @@ import { drawPlan, drawTask, taskOfBlock } from "./tasks.js";
 /** @type {Record<string, (block: any, setting: Setting) => Element>} */
 const DRAW = {
   section: drawSection,
-  header: (block) => h("p", { class: "block-header", role: "heading", "aria-level": 3 }, drawPlain(String(block.text?.text ?? ""))),
-  context: (block, setting) => h("div", { class: "block-context" }, list(block.elements).map((element) => drawContext(element, setting))),
+  header: (block) =>
+    h(
+      "p",
+      { class: "block-header", role: "heading", "aria-level": 3 },
+      drawPlain(String(block.text?.text ?? "")),
+    ),
+  context: (block, setting) =>
+    h(
+      "div",
+      { class: "block-context" },
+      list(block.elements).map((element) => drawContext(element, setting)),
+    ),
   divider: () => h("hr", { class: "block-divider" }),
   actions: drawActions,
   context_actions: drawActions,
   rich_text: (block, { names }) => drawRichText(block, names),
-  markdown: (block, { names }) => h("div", { class: "prose" }, splitMarkdown(String(block.text ?? "")).map((piece) => drawPiece(piece, names))),
+  markdown: (block, { names }) =>
+    h(
+      "div",
+      { class: "prose" },
+      splitMarkdown(String(block.text ?? "")).map((piece) => drawPiece(piece, names)),
+    ),
   image: (block) => drawImage(block),
   table: drawTable,
-  task_card: (block, { names, place }) => drawTask(taskOfBlock(block), `${place}:${block.task_id}`, names, true),
-  plan: (block, { names, place }) => drawPlan(null, { title: block.title, tasks: list(block.tasks).map(taskOfBlock), place, live: true }, names),
-  alert: (block, { names }) => h("div", { class: `block-alert block-alert-${block.level ?? "default"}`, role: "note" }, drawText(block.text, names)),
+  task_card: (block, { names, place }) =>
+    drawTask(taskOfBlock(block), `${place}:${block.task_id}`, names, true),
+  plan: (block, { names, place }) =>
+    drawPlan(
+      null,
+      { title: block.title, tasks: list(block.tasks).map(taskOfBlock), place, live: true },
+      names,
+    ),
+  alert: (block, { names }) =>
+    h(
+      "div",
+      { class: `block-alert block-alert-${block.level ?? "default"}`, role: "note" },
+      drawText(block.text, names),
+    ),
 };
 
 /**
@@ -63,11 +89,25 @@ export function drawText(text, names) {
 /** @param {any} block @param {Setting} setting */
 function drawSection(block, setting) {
   const fields = list(block.fields);
-  return h("div", { class: "block-section" },
-    h("div", { class: "block-section-text" },
+  return h(
+    "div",
+    { class: "block-section" },
+    h(
+      "div",
+      { class: "block-section-text" },
       block.text ? drawText(block.text, setting.names) : null,
-      fields.length ? h("div", { class: "block-fields" }, fields.map((field) => drawText(field, setting.names))) : null),
-    block.accessory ? h("div", { class: "block-accessory" }, drawElement(block.accessory, setting, label(block))) : null);
+      fields.length
+        ? h(
+            "div",
+            { class: "block-fields" },
+            fields.map((field) => drawText(field, setting.names)),
+          )
+        : null,
+    ),
+    block.accessory
+      ? h("div", { class: "block-accessory" }, drawElement(block.accessory, setting, label(block)))
+      : null,
+  );
 }
 
 /** What a select in a section is about, for those who do not see them side by side. @param {any} block */
@@ -77,7 +117,11 @@ function label(block) {
 
 /** @param {any} block @param {Setting} setting */
 function drawActions(block, setting) {
-  return h("div", { class: "block-actions" }, list(block.elements).map((element) => drawElement(element, setting, "")));
+  return h(
+    "div",
+    { class: "block-actions" },
+    list(block.elements).map((element) => drawElement(element, setting, "")),
+  );
 }
 
 /** @param {any} element @param {Setting} setting */
@@ -96,9 +140,27 @@ function drawTable(block, setting) {
   const [head, ...rows] = list(block.rows);
   const settings = list(block.column_settings);
   const row = (/** @type {any[]} */ cells, /** @type {string} */ tag) =>
-    h("tr", {}, list(cells).map((cell, column) => h(tag, { class: alignment(settings[column]) }, drawCell(cell, setting))));
-  return h("div", { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Table" },
-    h("table", {}, head ? h("thead", {}, row(head, "th")) : null, h("tbody", {}, rows.map((cells) => row(cells, "td")))));
+    h(
+      "tr",
+      {},
+      list(cells).map((cell, column) =>
+        h(tag, { class: alignment(settings[column]) }, drawCell(cell, setting)),
+      ),
+    );
+  return h(
+    "div",
+    { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Table" },
+    h(
+      "table",
+      {},
+      head ? h("thead", {}, row(head, "th")) : null,
+      h(
+        "tbody",
+        {},
+        rows.map((cells) => row(cells, "td")),
+      ),
+    ),
+  );
 }
 
 /** @param {any} column */

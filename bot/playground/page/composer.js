@@ -29,20 +29,66 @@ export class Composer {
     this.place = null;
     /** @type {import("./completion.js").Completion | null} */
     this.completion = null;
-    this.field = /** @type {HTMLTextAreaElement} */ (h("textarea", { class: "composer-field", rows: 1, autocomplete: "off", spellcheck: "true" }));
+    this.field = /** @type {HTMLTextAreaElement} */ (
+      h("textarea", { class: "composer-field", rows: 1, autocomplete: "off", spellcheck: "true" })
+    );
     this.list = new Listbox(this.field, (option) => this.insert(option.value), "Suggestions");
-    this.sendButton = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send (Enter)" }, icon("send"));
+    this.sendButton = h(
+      "button",
+      { type: "submit", class: "send", "aria-label": "Send", title: "Send (Enter)" },
+      icon("send"),
+    );
     this.note = h("p", { class: "composer-note", role: "status" });
     this.suggestions = h("div", { class: "suggestions", hidden: true }, this.list.node);
-    this.node = h("form", { class: "composer" }, this.suggestions, h("div", { class: "composer-box" }, this.field, this.foot()), this.note);
+    this.node = h(
+      "form",
+      { class: "composer" },
+      this.suggestions,
+      h("div", { class: "composer-box" }, this.field, this.foot()),
+      this.note,
+    );
     this.listen();
   }
 
   foot() {
-    const mention = h("button", { type: "button", class: "tool", "aria-label": "Mention someone", title: "Mention someone (@)", onclick: () => this.type("@") }, icon("at"));
-    const command = h("button", { type: "button", class: "tool", "aria-label": "Use a command", title: "Use a command (/)", onclick: () => this.type("/") }, icon("slash"));
-    const hint = h("span", { class: "composer-hint" }, h("kbd", {}, "Enter"), " sends · ", h("kbd", {}, "Shift Enter"), " new line");
-    return h("div", { class: "composer-foot" }, mention, this.inThread ? null : command, hint, this.sendButton);
+    const mention = h(
+      "button",
+      {
+        type: "button",
+        class: "tool",
+        "aria-label": "Mention someone",
+        title: "Mention someone (@)",
+        onclick: () => this.type("@"),
+      },
+      icon("at"),
+    );
+    const command = h(
+      "button",
+      {
+        type: "button",
+        class: "tool",
+        "aria-label": "Use a command",
+        title: "Use a command (/)",
+        onclick: () => this.type("/"),
+      },
+      icon("slash"),
+    );
+    const hint = h(
+      "span",
+      { class: "composer-hint" },
+      h("kbd", {}, "Enter"),
+      " sends · ",
+      h("kbd", {}, "Shift Enter"),
+      " new line",
+    );
+    return h(
+      "div",
+      { class: "composer-foot" },
+      mention,
+      this.inThread ? null : command,
+      hint,
+      this.sendButton,
+    );
   }
 
   listen() {
@@ -147,7 +193,9 @@ export class Composer {
     const { store } = this.app;
     if (!this.place) return;
     const { channel, thread } = this.place;
-    const last = (thread ? store.thread(channel, thread) : store.roots(channel)).findLast((message) => message.user === store.me && !message.deleted && !message.ephemeral);
+    const last = (thread ? store.thread(channel, thread) : store.roots(channel)).findLast(
+      (message) => message.user === store.me && !message.deleted && !message.ephemeral,
+    );
     if (!last) return;
     event.preventDefault();
     this.app.edit(last);
@@ -174,18 +222,27 @@ export class Composer {
     if (this.inThread) return "Slash commands work in the channel, not inside a thread.";
     const known = this.app.store.state?.commands.map(({ command }) => command) ?? [];
     if (known.includes(name)) return null;
-    return known.length ? `${name} is not a command here. Try ${known.join(", ")}.` : `${name} is not a command here.`;
+    return known.length
+      ? `${name} is not a command here. Try ${known.join(", ")}.`
+      : `${name} is not a command here.`;
   }
 
   /** @param {string} name @param {string} text @param {{channel: string}} place */
   run(name, text, place) {
-    return this.app.act("command", { channel: place.channel, command: name, text: toRaw(text, this.app.store.names()) });
+    return this.app.act("command", {
+      channel: place.channel,
+      command: name,
+      text: toRaw(text, this.app.store.names()),
+    });
   }
 
   /** @param {string} typed @param {{channel: string, thread: string | null}} place */
   async say(typed, { channel, thread }) {
     const text = toRaw(typed, this.app.store.names());
-    const answer = await this.app.act("message", thread ? { channel, text, thread_ts: thread } : { channel, text });
+    const answer = await this.app.act(
+      "message",
+      thread ? { channel, text, thread_ts: thread } : { channel, text },
+    );
     if (answer && !thread) this.app.sent(channel, answer.ts);
     return answer;
   }

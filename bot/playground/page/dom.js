@@ -13,7 +13,7 @@
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) setProperty(node, name, value);
-  node.append(...children.flat().filter(isShown));
+  node.append(...shown(children));
   return node;
 }
 
@@ -24,9 +24,10 @@ function setProperty(node, name, value) {
   else node.setAttribute(name, value === true ? "" : String(value));
 }
 
-/** @param {Child} child */
-function isShown(child) {
-  return child !== null && child !== undefined && child !== false && child !== "";
+/** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
+function shown(children) {
+  const left = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  return left.map((child) => (child instanceof Node ? child : String(child)));
 }
 
 /**
@@ -35,7 +36,7 @@ function isShown(child) {
  * @param {...(Child | Child[])} children
  */
 export function fill(parent, ...children) {
-  parent.replaceChildren(...children.flat().filter(isShown));
+  parent.replaceChildren(...shown(children));
 }
 
 /**
@@ -86,12 +87,29 @@ const drawn = new WeakMap();
 export function reconcile(parent, items) {
   const old = new Map();
   for (const child of parent.children) old.set(drawn.get(child)?.key, child);
+  const focused = [...parent.children].find((child) => child.contains(document.activeElement));
+  const place = focused
+    ? focusable(focused).indexOf(/** @type {HTMLElement} */ (document.activeElement))
+    : -1;
   const next = items.map((item) => redraw(old.get(item.key) ?? null, item));
   const kept = new Set(next);
   for (const child of [...parent.childNodes]) if (!kept.has(/** @type {Element} */ (child))) child.remove();
   next.forEach((node, index) => {
     if (parent.childNodes[index] !== node) parent.insertBefore(node, parent.childNodes[index] ?? null);
   });
+  if (focused && !focused.isConnected) refocus(next, drawn.get(focused)?.key, place);
+}
+
+/** @param {Element} node @returns {HTMLElement[]} it and all in it that may hold the focus */
+function focusable(node) {
+  const inside = node.querySelectorAll("a, button, input, textarea, summary, [tabindex]");
+  return /** @type {HTMLElement[]} */ ([node, ...inside]);
+}
+
+/** Give the focus to what stands where its old holder stood. @param {Element[]} nodes @param {string | undefined} key @param {number} place */
+function refocus(nodes, key, place) {
+  const heir = nodes.find((node) => drawn.get(node)?.key === key);
+  if (heir) focusable(heir)[place]?.focus({ preventScroll: true });
 }
 
 /** @param {Element | null} old @param {Item} item */

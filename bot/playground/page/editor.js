@@ -11,11 +11,18 @@ import { toRaw, toTyped } from "./raw.js";
  */
 export function drawEditor(message, app) {
   const names = app.store.names();
-  const field = /** @type {HTMLTextAreaElement} */ (h("textarea", { class: "editor-field", rows: 1, "aria-label": "Edit the message" }));
+  const field = /** @type {HTMLTextAreaElement} */ (
+    h("textarea", { class: "editor-field", rows: 1, "aria-label": "Edit the message" })
+  );
   field.value = toTyped(message.text, names);
   const save = async () => {
     const text = toRaw(field.value.trim(), names);
-    if (text && text !== message.text && (await app.act("edit", { channel: message.channel, ts: message.ts, text })) === null) return;
+    if (
+      text &&
+      text !== message.text &&
+      (await app.act("edit", { channel: message.channel, ts: message.ts, text })) === null
+    )
+      return;
     app.edit(null);
   };
   field.addEventListener("input", () => fitHeight(field));
@@ -31,7 +38,15 @@ export function drawEditor(message, app) {
     fitHeight(field);
     field.focus();
   });
-  return h("div", { class: "editor" }, field, h("div", { class: "editor-foot" },
-    h("button", { type: "button", class: "button", onclick: () => app.edit(null) }, "Cancel"),
-    h("button", { type: "button", class: "button button-primary", onclick: save }, "Save")));
+  return h(
+    "div",
+    { class: "editor" },
+    field,
+    h(
+      "div",
+      { class: "editor-foot" },
+      h("button", { type: "button", class: "button", onclick: () => app.edit(null) }, "Cancel"),
+      h("button", { type: "button", class: "button button-primary", onclick: save }, "Save"),
+    ),
+  );
 }

@@ -22,14 +22,19 @@ export function drawElement(element, setting, label) {
   if (element.type === "button" || element.type === "icon_button") return drawButton(element, setting);
   if (element.type === "static_select") return drawSelect(element, setting, label);
   if (element.type === "feedback_buttons") return drawFeedback(element, setting);
-  if (element.type === "image") return h("span", { class: "block-image" }, `Image: ${element.alt_text ?? ""}`);
+  if (element.type === "image")
+    return h("span", { class: "block-image" }, `Image: ${element.alt_text ?? ""}`);
   return h("span", { class: "block-unknown" }, `A “${element.type}”, which this playground does not draw.`);
 }
 
 /** @param {any} element @param {Setting} setting @returns {HTMLElement} */
 function drawButton(element, setting) {
   const style = ["primary", "danger"].includes(element.style) ? `button-${element.style}` : "";
-  const props = { class: `button ${style}`, "data-action": element.action_id, "aria-label": element.accessibility_label };
+  const props = {
+    class: `button ${style}`,
+    "data-action": element.action_id,
+    "aria-label": element.accessibility_label,
+  };
   const address = element.url ? safeAddress(element.url) : null;
   const text = String(element.text?.text ?? "Button");
   if (address === null) {
@@ -37,7 +42,12 @@ function drawButton(element, setting) {
     button.addEventListener("click", () => press(button, element, setting, element.value));
     return button;
   }
-  const link = h("a", { ...props, href: address, target: "_blank", rel: "noopener noreferrer" }, drawPlain(text), icon("external"));
+  const link = h(
+    "a",
+    { ...props, href: address, target: "_blank", rel: "noopener noreferrer" },
+    drawPlain(text),
+    icon("external"),
+  );
   link.addEventListener("click", () => click(element, setting, element.value));
   return link;
 }
@@ -78,35 +88,64 @@ function drawSelect(element, setting, label) {
   const value = picked.get(place) ?? element.initial_option?.value;
   const chosen = options.find((option) => option.value === value);
   const text = h("span", { class: "select-text" }, chosen?.label ?? name);
-  const button = h("button", { type: "button", class: `select ${chosen ? "select-chosen" : ""}`, "data-action": element.action_id, "aria-haspopup": "dialog", "aria-expanded": "false" }, text, icon("chevron"));
-  button.addEventListener("click", () => openPicker(button, options, name, async (option) => {
-    text.textContent = option.label;
-    button.classList.add("select-chosen");
-    picked.set(place, option.value);
-    if (await press(button, element, setting, option.value)) return;
-    picked.delete(place);
-    text.textContent = chosen?.label ?? name;
-  }));
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: `select ${chosen ? "select-chosen" : ""}`,
+      "data-action": element.action_id,
+      "aria-haspopup": "dialog",
+      "aria-expanded": "false",
+    },
+    text,
+    icon("chevron"),
+  );
+  button.addEventListener("click", () =>
+    openPicker(button, options, name, async (option) => {
+      text.textContent = option.label;
+      button.classList.add("select-chosen");
+      picked.set(place, option.value);
+      if (await press(button, element, setting, option.value)) return;
+      picked.delete(place);
+      text.textContent = chosen?.label ?? name;
+    }),
+  );
   return button;
 }
 
 /** @param {any} element @returns {import("./listbox.js").Option[]} */
 function optionsOf(element) {
   const groups = element.option_groups ?? [{ options: element.options ?? [] }];
-  return groups.flatMap((/** @type {any} */ group) => group.options.map((/** @type {any} */ option) => ({
-    value: option.value,
-    label: String(option.text?.text ?? option.value),
-    note: option.description?.text,
-    group: group.label?.text,
-  })));
+  return groups.flatMap((/** @type {any} */ group) =>
+    group.options.map((/** @type {any} */ option) => ({
+      value: option.value,
+      label: String(option.text?.text ?? option.value),
+      note: option.description?.text,
+      group: group.label?.text,
+    })),
+  );
 }
 
 /** @param {any} element @param {Setting} setting */
 function drawFeedback(element, setting) {
-  const sides = [["+1", element.positive_button], ["-1", element.negative_button]];
-  return h("span", { class: "feedback" }, sides.filter(([, side]) => side).map(([sign, side]) => {
-    const button = h("button", { type: "button", class: "button", "data-action": element.action_id }, drawEmoji(sign), drawPlain(side.text?.text ?? ""));
-    button.addEventListener("click", () => press(button, element, setting, side.value));
-    return button;
-  }));
+  const sides = [
+    ["+1", element.positive_button],
+    ["-1", element.negative_button],
+  ];
+  return h(
+    "span",
+    { class: "feedback" },
+    sides
+      .filter(([, side]) => side)
+      .map(([sign, side]) => {
+        const button = h(
+          "button",
+          { type: "button", class: "button", "data-action": element.action_id },
+          drawEmoji(sign),
+          drawPlain(side.text?.text ?? ""),
+        );
+        button.addEventListener("click", () => press(button, element, setting, side.value));
+        return button;
+      }),
+  );
 }

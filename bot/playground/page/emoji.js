@@ -44,7 +44,10 @@ export function emojiCharacter(name) {
 
 /** The short name of each character; the first one listed wins. */
 const BY_CHARACTER = new Map([...BY_NAME].reverse().map(([name, character]) => [character, name]));
-const CHARACTERS = new RegExp(`(${[...BY_CHARACTER.keys()].sort((a, b) => b.length - a.length).join("|")})`, "u");
+const CHARACTERS = new RegExp(
+  `(${[...BY_CHARACTER.keys()].sort((a, b) => b.length - a.length).join("|")})`,
+  "u",
+);
 
 /**
  * Cut a text at the emoji in it: texts and short names take turns, beginning with a text.
@@ -52,7 +55,9 @@ const CHARACTERS = new RegExp(`(${[...BY_CHARACTER.keys()].sort((a, b) => b.leng
  * @returns {string[]}
  */
 export function splitAtEmoji(text) {
-  return text.split(CHARACTERS).map((part, index) => (index % 2 ? /** @type {string} */ (BY_CHARACTER.get(part)) : part));
+  return text
+    .split(CHARACTERS)
+    .map((part, index) => (index % 2 ? /** @type {string} */ (BY_CHARACTER.get(part)) : part));
 }
 
 /**

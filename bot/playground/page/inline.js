@@ -33,7 +33,9 @@ export function drawInline(kids, names) {
 /** Emoji written as characters become drawings where no font has them. @param {string} text @returns {Node[]} */
 function drawWords(text) {
   if (hasEmojiFont()) return [document.createTextNode(text)];
-  const parts = splitAtEmoji(text).map((part, index) => (index % 2 ? drawEmoji(part) : document.createTextNode(part)));
+  const parts = splitAtEmoji(text).map((part, index) =>
+    index % 2 ? drawEmoji(part) : document.createTextNode(part),
+  );
   return parts.filter((part) => part.textContent !== "" || part.nodeType !== Node.TEXT_NODE);
 }
 

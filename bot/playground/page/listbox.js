@@ -38,7 +38,11 @@ export class Listbox {
     this.options = options;
     this.active = 0;
     const rows = options.map((option, index) => this.row(option, index));
-    fill(this.node, rows.flat(), options.length === 0 && empty ? h("li", { class: "listbox-empty", role: "presentation" }, empty) : null);
+    fill(
+      this.node,
+      rows.flat(),
+      options.length === 0 && empty ? h("li", { class: "listbox-empty", role: "presentation" }, empty) : null,
+    );
     this.field.setAttribute("aria-expanded", String(options.length > 0));
     this.mark();
   }
@@ -50,7 +54,12 @@ export class Listbox {
       "li",
       { class: "option", role: "option", id: `${this.node.id}-${index}`, "data-value": option.value },
       option.picture ?? null,
-      h("span", { class: "option-text" }, h("span", { class: "option-label" }, option.label), option.note ? h("span", { class: "option-note" }, option.note) : null),
+      h(
+        "span",
+        { class: "option-text" },
+        h("span", { class: "option-label" }, option.label),
+        option.note ? h("span", { class: "option-note" }, option.note) : null,
+      ),
     );
     row.addEventListener("pointermove", () => this.move(index - this.active, false));
     row.addEventListener("pointerdown", (event) => event.preventDefault());
@@ -72,7 +81,8 @@ export class Listbox {
       row.setAttribute("aria-selected", String(isActive));
       if (isActive && scroll) row.scrollIntoView({ block: "nearest" });
     }
-    if (this.options.length) this.field.setAttribute("aria-activedescendant", `${this.node.id}-${this.active}`);
+    if (this.options.length)
+      this.field.setAttribute("aria-activedescendant", `${this.node.id}-${this.active}`);
     else this.field.removeAttribute("aria-activedescendant");
   }
 

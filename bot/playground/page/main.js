@@ -40,8 +40,12 @@ export class App {
       received: (event) => (event.type === "resync" ? this.refresh() : this.store.take(event)),
     });
     this.store.addEventListener("change", () => this.draw());
-    this.store.addEventListener("arrived", (event) => this.arrived(/** @type {CustomEvent} */ (event).detail));
-    this.store.addEventListener("status", (event) => this.expected(/** @type {CustomEvent} */ (event).detail));
+    this.store.addEventListener("arrived", (event) =>
+      this.arrived(/** @type {CustomEvent} */ (event).detail),
+    );
+    this.store.addEventListener("status", (event) =>
+      this.expected(/** @type {CustomEvent} */ (event).detail),
+    );
     this.store.addEventListener("thread-gone", () => this.go(this.store.open.channel ?? "", null));
     addEventListener("hashchange", () => this.route());
     document.addEventListener("visibilitychange", () => this.draw());
@@ -103,9 +107,13 @@ export class App {
     const [, channel = "", thread = ""] = location.hash.split("/");
     const { store } = this;
     const known = store.joined().some(({ id }) => id === channel);
-    store.open = { channel: known ? channel : null, thread: known && /^\d+\.\d+$/.test(thread) ? thread : null };
+    store.open = {
+      channel: known ? channel : null,
+      thread: known && /^\d+\.\d+$/.test(thread) ? thread : null,
+    };
     this.editing = null;
-    if (store.open.channel && store.open.thread) store.openThread(store.open.channel, store.open.thread).catch((error) => this.toast(error.message));
+    if (store.open.channel && store.open.thread)
+      store.openThread(store.open.channel, store.open.thread).catch((error) => this.toast(error.message));
     this.draw();
   }
 
@@ -169,6 +177,10 @@ export class App {
   sent(channel, ts) {
     this.channel.messages.toEnd();
     this.expecting = matchMedia(ROOMY).matches ? `${channel}:${ts}` : null;
+    // The bot may have been quicker than the answer to our own request.
+    const begun =
+      this.store.status(channel, ts)?.status === "processing" || this.store.thread(channel, ts).length > 1;
+    if (begun) this.expected({ channel, thread: ts });
   }
 
   /** @param {{channel: string, thread: string}} place where the bot began to work */
@@ -176,15 +188,19 @@ export class App {
     if (this.expecting !== `${channel}:${thread}`) return;
     this.expecting = null;
     const { open } = this.store;
-    if (open.channel === channel && !open.thread && !this.channel.composer.field.value) this.go(channel, thread);
+    if (open.channel === channel && !open.thread && !this.channel.composer.field.value)
+      this.go(channel, thread);
   }
 
   /** @param {import("./model.js").Message} message */
   arrived(message) {
     const user = this.store.users.get(message.user);
-    if (user?.is_bot && isReply(message)) this.expected({ channel: message.channel, thread: threadOf(message) });
+    if (user?.is_bot && isReply(message))
+      this.expected({ channel: message.channel, thread: threadOf(message) });
     if (message.user === this.store.me || !this.store.isOnScreen(message)) return;
-    this.say(`${displayName(user)}: ${toTyped(message.text, this.store.names()).slice(0, 300) || "is writing"}`);
+    this.say(
+      `${displayName(user)}: ${toTyped(message.text, this.store.names()).slice(0, 300) || "is writing"}`,
+    );
   }
 
   /** @param {string} text for those who listen to the page */
@@ -212,7 +228,17 @@ function followPermalink() {
 
 /** @param {HTMLElement} place @param {string} title @param {string} text */
 function drawNotice(place, title, text) {
-  fill(place, h("div", { class: "notice" }, mark(), h("span", { class: "patch" }, "Local playground"), h("h1", {}, title), h("p", {}, text)));
+  fill(
+    place,
+    h(
+      "div",
+      { class: "notice" },
+      mark(),
+      h("span", { class: "patch" }, "Local playground"),
+      h("h1", {}, title),
+      h("p", {}, text),
+    ),
+  );
 }
 
 /** @param {HTMLElement} place @param {App} app */
@@ -221,14 +247,28 @@ async function begin(place, app) {
     await app.start(place);
   } catch (error) {
     const status = /** @type {import("./api.js").ApiError} */ (error).status;
-    if (status === 401 || status === 403) return drawNotice(place, "This link is not valid", "Open the page with the link that the playground printed in your terminal; it carries a fresh key.");
+    if (status === 401 || status === 403)
+      return drawNotice(
+        place,
+        "This link is not valid",
+        "Open the page with the link that the playground printed in your terminal; it carries a fresh key.",
+      );
     if (status === undefined) throw error;
-    drawNotice(place, "Waiting for the playground", `${/** @type {Error} */ (error).message} This page goes on by itself.`);
+    drawNotice(
+      place,
+      "Waiting for the playground",
+      `${/** @type {Error} */ (error).message} This page goes on by itself.`,
+    );
     setTimeout(() => begin(place, app), RETRY_MS);
   }
 }
 
 const place = /** @type {HTMLElement} */ (document.getElementById("app"));
 const token = takeToken();
-if (token === null) drawNotice(place, "One thing is missing", "Open the page with the link that the playground printed in your terminal. It carries the key to this workspace.");
+if (token === null)
+  drawNotice(
+    place,
+    "One thing is missing",
+    "Open the page with the link that the playground printed in your terminal. It carries the key to this workspace.",
+  );
 else begin(place, new App(new Api(token)));

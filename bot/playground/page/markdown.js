@@ -44,7 +44,9 @@ const RULES = [
 
 /** @param {string} text @returns {Inline[]} */
 function inline(text) {
-  return scan(text.replace(/ {2,}\n/g, "\n"), RULES).flatMap((kid) => (kid.t === "text" ? withBreaks(kid.text) : [kid]));
+  return scan(text.replace(/ {2,}\n/g, "\n"), RULES).flatMap((kid) =>
+    kid.t === "text" ? withBreaks(kid.text) : [kid],
+  );
 }
 
 /** @param {string} text @returns {Inline[]} */
@@ -71,7 +73,7 @@ export function splitMarkdown(text) {
   const lines = text.replace(/\r\n?/g, "\n").split("\n");
   /** @type {string[]} */
   const pieces = [];
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     const end = pieceEnd(lines, at);
     if (lines[at].trim()) pieces.push(lines.slice(at, end).join("\n"));
     at = end;
@@ -87,7 +89,8 @@ function pieceEnd(lines, at) {
   if (!line.trim() || HEADING.test(line) || RULE.test(line)) return at + 1;
   if (ITEM.test(line)) return runEnd(lines, at, (next) => ITEM.test(next) || /^\s{2,}\S/.test(next));
   if (line.startsWith(">")) return runEnd(lines, at, (next) => next.startsWith(">"));
-  if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) return runEnd(lines, at, (next) => next.includes("|"));
+  if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? ""))
+    return runEnd(lines, at, (next) => next.includes("|"));
   return runEnd(lines, at, (next) => Boolean(next.trim()) && !startsPiece(next));
 }
 
@@ -120,7 +123,12 @@ export function drawPiece(source, names, depth = 0) {
   const fence = FENCE.exec(first);
   if (fence) return drawFence(source, fence[1]);
   const heading = HEADING.exec(first);
-  if (heading) return h("p", { class: "md-heading", role: "heading", "aria-level": heading[1].length }, drawInline(inline(heading[2]), names));
+  if (heading)
+    return h(
+      "p",
+      { class: "md-heading", role: "heading", "aria-level": heading[1].length },
+      drawInline(inline(heading[2]), names),
+    );
   if (RULE.test(first)) return h("hr");
   if (ITEM.test(first)) return drawList(source.split("\n"), names);
   if (first.startsWith(">")) return drawQuote(source, names, depth);
@@ -140,7 +148,11 @@ function drawFence(source, mark) {
 function drawQuote(source, names, depth) {
   const inner = source.replace(/^> ?/gm, "");
   if (depth > 4) return h("blockquote", {}, inner);
-  return h("blockquote", {}, splitMarkdown(inner).map((piece) => drawPiece(piece, names, depth + 1)));
+  return h(
+    "blockquote",
+    {},
+    splitMarkdown(inner).map((piece) => drawPiece(piece, names, depth + 1)),
+  );
 }
 
 /** @param {string[]} lines @param {Names} names @returns {HTMLElement} */
@@ -148,7 +160,7 @@ function drawList(lines, names) {
   const first = /** @type {RegExpExecArray} */ (ITEM.exec(lines[0]));
   const ordered = /\d/.test(first[2]);
   const list = h(ordered ? "ol" : "ul", { start: ordered ? Number.parseInt(first[2], 10) : null });
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     const own = ITEM.exec(lines[at]);
     const end = runEnd(lines, at, (line) => (ITEM.exec(line)?.[1].length ?? 99) > first[1].length);
     list.append(drawListItem(own ? own[3] : lines[at].trim(), lines.slice(at + 1, end), names));
@@ -164,15 +176,49 @@ function drawListItem(text, below, names) {
   const nested = firstNested < 0 ? [] : below.slice(firstNested);
   const task = /^\[([ xX])\]\s+/.exec(text);
   const body = [text.slice(task ? task[0].length : 0), ...more.map((line) => line.trim())].join("\n");
-  const box = task && h("input", { type: "checkbox", disabled: true, checked: task[1] !== " ", "aria-label": task[1] === " " ? "open" : "done" });
-  return h("li", { class: task ? "md-task" : null }, box, drawInline(inline(body), names), nested.length ? drawList(nested, names) : null);
+  const box =
+    task &&
+    h("input", {
+      type: "checkbox",
+      disabled: true,
+      checked: task[1] !== " ",
+      "aria-label": task[1] === " " ? "open" : "done",
+    });
+  return h(
+    "li",
+    { class: task ? "md-task" : null },
+    box,
+    drawInline(inline(body), names),
+    nested.length ? drawList(nested, names) : null,
+  );
 }
 
 /** @param {string[]} lines @param {Names} names */
 function drawTable(lines, names) {
-  const [head, , ...rows] = lines.map((line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/));
+  const [head, , ...rows] = lines.map((line) =>
+    line
+      .trim()
+      .replace(/^\||\|$/g, "")
+      .split(/(?<!\\)\|/),
+  );
   const row = (/** @type {string[]} */ cells, /** @type {string} */ tag) =>
-    h("tr", {}, cells.map((cell) => h(tag, {}, drawInline(inline(cell.trim()), names))));
-  return h("div", { class: "table-frame", tabindex: 0 },
-    h("table", {}, h("thead", {}, row(head, "th")), h("tbody", {}, rows.map((cells) => row(cells, "td")))));
+    h(
+      "tr",
+      {},
+      cells.map((cell) => h(tag, {}, drawInline(inline(cell.trim()), names))),
+    );
+  return h(
+    "div",
+    { class: "table-frame", tabindex: 0 },
+    h(
+      "table",
+      {},
+      h("thead", {}, row(head, "th")),
+      h(
+        "tbody",
+        {},
+        rows.map((cells) => row(cells, "td")),
+      ),
+    ),
+  );
 }

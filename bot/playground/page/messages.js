@@ -59,7 +59,11 @@ export class Messages {
       const isNewDay = !before || dayOf(before.ts) !== day;
       if (isNewDay) items.push({ key: `day-${day}`, parts: [], make: () => drawDay(day) });
       const look = this.look(message, isNewDay ? undefined : before);
-      items.push({ key: message.ts, parts: [message, store.users, store.me, ...Object.values(look)], make: (old) => drawRow(old, message, look, this.app) });
+      items.push({
+        key: message.ts,
+        parts: [message, store.users, store.me, ...Object.values(look)],
+        make: (old) => drawRow(old, message, look, this.app),
+      });
       if (this.inThread && index === 0) items.push(this.replyLine(messages.length - 1));
     });
     return items;
@@ -69,9 +73,23 @@ export class Messages {
   look(message, before) {
     const { store } = this.app;
     const isRoot = this.inThread && message.ts === threadOf(message);
-    const goesOn = before && before.user === message.user && !before.ephemeral && !message.ephemeral && !before.deleted && !message.blocks && !message.stream && !before.blocks && !before.stream && Number(message.ts) - Number(before.ts) < RUN_SECONDS;
+    const goesOn =
+      before &&
+      before.user === message.user &&
+      !before.ephemeral &&
+      !message.ephemeral &&
+      !before.deleted &&
+      !message.blocks &&
+      !message.stream &&
+      !before.blocks &&
+      !before.stream &&
+      Number(message.ts) - Number(before.ts) < RUN_SECONDS;
     return {
-      compact: Boolean(goesOn) && !isRoot && !(this.inThread && before?.ts === threadOf(message)) && !before?.reply_count,
+      compact:
+        Boolean(goesOn) &&
+        !isRoot &&
+        !(this.inThread && before?.ts === threadOf(message)) &&
+        !before?.reply_count,
       inThread: this.inThread,
       editing: this.app.editing === `${message.channel}:${message.ts}`,
       unread: store.unread.threads.has(`${message.channel}:${message.ts}`),
@@ -82,7 +100,11 @@ export class Messages {
   /** @param {number} count @returns {import("./dom.js").Item} */
   replyLine(count) {
     const text = count === 0 ? "No replies yet" : count === 1 ? "1 reply" : `${count} replies`;
-    return { key: "reply-line", parts: [count], make: () => h("li", { class: "reply-line" }, h("span", {}, text)) };
+    return {
+      key: "reply-line",
+      parts: [count],
+      make: () => h("li", { class: "reply-line" }, h("span", {}, text)),
+    };
   }
 
   scrolled() {
@@ -100,7 +122,9 @@ export class Messages {
   /** @param {string} ts */
   focusOn(ts) {
     const row = this.list.querySelector(`[data-ts="${CSS.escape(ts)}"]`);
-    /** @type {HTMLElement | null | undefined} */ (row?.querySelector(".thread-link") ?? row)?.focus({ preventScroll: true });
+    /** @type {HTMLElement | null | undefined} */ (row?.querySelector(".thread-link") ?? row)?.focus({
+      preventScroll: true,
+    });
   }
 
   /** Arrows walk from message to message; Tab then reaches the tools of the one in focus. @param {KeyboardEvent} event */

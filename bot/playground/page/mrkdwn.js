@@ -21,14 +21,21 @@ function emphasis(sign, kind) {
 /** @type {import("./inline.js").Rule[]} */
 const RULES = [
   { pattern: /<([^<>\n]+)>/y, make: (match) => angle(match[1]) },
-  { pattern: /`([^`\n]+)`/y, make: (match) => [{ t: "code", text: unescape(match[1].replace(/<(https?:[^<>|]+)(?:\|[^<>]*)?>/g, "$1")) }] },
+  {
+    pattern: /`([^`\n]+)`/y,
+    make: (match) => [
+      { t: "code", text: unescape(match[1].replace(/<(https?:[^<>|]+)(?:\|[^<>]*)?>/g, "$1")) },
+    ],
+  },
   emphasis("\\*", "bold"),
   emphasis("_", "italic"),
   emphasis("~", "strike"),
   {
     pattern: /https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]]/y,
     apart: true,
-    make: (match) => [{ t: "link", address: unescape(match[0]), kids: [{ t: "text", text: unescape(match[0]) }] }],
+    make: (match) => [
+      { t: "link", address: unescape(match[0]), kids: [{ t: "text", text: unescape(match[0]) }] },
+    ],
   },
   EMOJI_RULE,
 ];
@@ -45,7 +52,9 @@ function inline(text) {
 
 /** @param {string[]} lines @returns {Inline[]} */
 function joined(lines) {
-  return lines.flatMap((line, index) => (index ? [{ t: /** @type {"break"} */ ("break") }, ...inline(line)] : inline(line)));
+  return lines.flatMap((line, index) =>
+    index ? [{ t: /** @type {"break"} */ ("break") }, ...inline(line)] : inline(line),
+  );
 }
 
 /**
@@ -85,7 +94,9 @@ function parseLines(lines) {
     if (last?.kind === kind) last.lines.push(line.replace(pattern, ""));
     else groups.push({ kind, lines: [line.replace(pattern, "")], first: line });
   }
-  return groups.map(toPiece).filter((piece) => piece.t !== "lines" || piece.kids.some((kid) => kid.t !== "break"));
+  return groups
+    .map(toPiece)
+    .filter((piece) => piece.t !== "lines" || piece.kids.some((kid) => kid.t !== "break"));
 }
 
 /** @param {{kind: string, lines: string[], first: string}} group @returns {Piece} */
@@ -102,7 +113,11 @@ function toPiece({ kind, lines, first }) {
  * @returns {HTMLElement}
  */
 export function drawMrkdwn(text, names) {
-  return h("div", { class: "prose" }, parseMrkdwn(text).map((piece) => drawPiece(piece, names)));
+  return h(
+    "div",
+    { class: "prose" },
+    parseMrkdwn(text).map((piece) => drawPiece(piece, names)),
+  );
 }
 
 /** @param {Piece} piece @param {import("./inline.js").Names} names @returns {Node} */
@@ -113,8 +128,11 @@ function drawPiece(piece, names) {
     case "quote":
       return h("blockquote", {}, drawInline(piece.kids, names));
     case "list":
-      return h(piece.ordered ? "ol" : "ul", { start: piece.ordered ? piece.start : null },
-        piece.items.map((item) => h("li", {}, drawInline(item, names))));
+      return h(
+        piece.ordered ? "ol" : "ul",
+        { start: piece.ordered ? piece.start : null },
+        piece.items.map((item) => h("li", {}, drawInline(item, names))),
+      );
     default:
       return h("p", {}, drawInline(piece.kids, names));
   }

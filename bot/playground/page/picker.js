@@ -13,19 +13,34 @@ import { openPopover } from "./popover.js";
  */
 export function openPicker(anchor, options, label, onPick) {
   const field = /** @type {HTMLInputElement} */ (
-    h("input", { class: "picker-field", type: "text", placeholder: "Type to filter", "aria-label": label, autocomplete: "off", spellcheck: "false" })
+    h("input", {
+      class: "picker-field",
+      type: "text",
+      placeholder: "Type to filter",
+      "aria-label": label,
+      autocomplete: "off",
+      spellcheck: "false",
+    })
   );
   /** @type {() => void} */
   let close = () => {};
-  const list = new Listbox(field, (option) => {
-    close();
-    onPick(option);
-  }, label);
+  const list = new Listbox(
+    field,
+    (option) => {
+      close();
+      onPick(option);
+    },
+    label,
+  );
   const show = () => list.show(filtered(options, field.value), "Nothing matches.");
   field.addEventListener("input", show);
   field.addEventListener("keydown", (event) => list.press(event, ["Enter", "Tab"]));
   show();
-  close = openPopover(anchor, h("div", { class: "picker" }, h("div", { class: "picker-search" }, icon("search"), field), list.node), { label });
+  close = openPopover(
+    anchor,
+    h("div", { class: "picker" }, h("div", { class: "picker-search" }, icon("search"), field), list.node),
+    { label },
+  );
   if (field.isConnected) field.focus();
 }
 

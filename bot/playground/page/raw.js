@@ -22,7 +22,10 @@ function quotePattern(text) {
  */
 function namePattern(names, sign) {
   const sorted = names.filter(Boolean).sort((a, b) => b.length - a.length);
-  return new RegExp(`(?<![\\p{L}\\p{N}${sign}])${sign}(${sorted.map(quotePattern).join("|") || "(?!)"})(?![\\p{L}\\p{N}_-])`, "giu");
+  return new RegExp(
+    `(?<![\\p{L}\\p{N}${sign}])${sign}(${sorted.map(quotePattern).join("|") || "(?!)"})(?![\\p{L}\\p{N}_-])`,
+    "giu",
+  );
 }
 
 /**
@@ -31,8 +34,15 @@ function namePattern(names, sign) {
  * @returns {string}
  */
 export function toRaw(typed, names) {
-  const users = byName([...names.users.values()].flatMap((user) => [[user.real_name, user.id], [user.name, user.id]]));
-  const channels = byName([...names.channels.values()].filter((one) => !one.is_im).map((one) => [one.name, one.id]));
+  const users = byName(
+    [...names.users.values()].flatMap((user) => [
+      [user.real_name, user.id],
+      [user.name, user.id],
+    ]),
+  );
+  const channels = byName(
+    [...names.channels.values()].filter((one) => !one.is_im).map((one) => [one.name, one.id]),
+  );
   const people = namePattern([...users.keys()], "@");
   const places = namePattern([...channels.keys()], "#");
   return typed
@@ -60,8 +70,14 @@ function byName(pairs) {
  */
 export function toTyped(raw, names) {
   const typed = raw
-    .replace(/<@([A-Z0-9]+)(?:\|([^>]*))?>/g, (_, id, label) => `@${names.users.get(id)?.real_name || label || id}`)
-    .replace(/<#([A-Z0-9]+)(?:\|([^>]*))?>/g, (_, id, label) => `#${names.channels.get(id)?.name || label || id}`)
+    .replace(
+      /<@([A-Z0-9]+)(?:\|([^>]*))?>/g,
+      (_, id, label) => `@${names.users.get(id)?.real_name || label || id}`,
+    )
+    .replace(
+      /<#([A-Z0-9]+)(?:\|([^>]*))?>/g,
+      (_, id, label) => `#${names.channels.get(id)?.name || label || id}`,
+    )
     .replace(/<(https?:[^<>|]+)(?:\|[^<>]*)?>/g, "$1");
   return unescape(typed);
 }

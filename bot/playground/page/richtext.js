@@ -11,7 +11,11 @@ import { drawInline } from "./inline.js";
  * @returns {HTMLElement}
  */
 export function drawRichText(block, names) {
-  return h("div", { class: "prose" }, list(block.elements).map((element) => drawSection(element, names)));
+  return h(
+    "div",
+    { class: "prose" },
+    list(block.elements).map((element) => drawSection(element, names)),
+  );
 }
 
 /** @param {unknown} value @returns {any[]} */
@@ -28,8 +32,14 @@ function drawSection(section, names) {
     case "rich_text_quote":
       return h("blockquote", {}, drawElements(kids, names));
     case "rich_text_list":
-      return h(section.style === "ordered" ? "ol" : "ul", { class: `indent-${Math.min(Number(section.indent) || 0, 4)}`, start: section.offset ? section.offset + 1 : null },
-        kids.map((kid) => h("li", {}, drawElements(list(kid.elements), names))));
+      return h(
+        section.style === "ordered" ? "ol" : "ul",
+        {
+          class: `indent-${Math.min(Number(section.indent) || 0, 4)}`,
+          start: section.offset ? section.offset + 1 : null,
+        },
+        kids.map((kid) => h("li", {}, drawElements(list(kid.elements), names))),
+      );
     default:
       return h("p", {}, drawElements(kids, names));
   }
@@ -46,7 +56,10 @@ function toInline(element) {
     case "text":
       return styled(lines(String(element.text ?? "")), element.style);
     case "link":
-      return styled([{ t: "link", address: element.url, kids: [{ t: "text", text: element.text || element.url }] }], element.style);
+      return styled(
+        [{ t: "link", address: element.url, kids: [{ t: "text", text: element.text || element.url }] }],
+        element.style,
+      );
     case "user":
       return [{ t: "user", name: element.user_id }];
     case "channel":
@@ -62,12 +75,17 @@ function toInline(element) {
 
 /** @param {string} text @returns {import("./inline.js").Inline[]} */
 function lines(text) {
-  return text.split("\n").flatMap((line, index) => (index ? [{ t: "break" }, { t: "text", text: line }] : [{ t: "text", text: line }]));
+  return text
+    .split("\n")
+    .flatMap((line, index) =>
+      index ? [{ t: "break" }, { t: "text", text: line }] : [{ t: "text", text: line }],
+    );
 }
 
 /** @param {import("./inline.js").Inline[]} kids @param {Record<string, boolean>} [style] @returns {import("./inline.js").Inline[]} */
 function styled(kids, style = {}) {
   if (style.code) return kids.map((kid) => (kid.t === "text" ? { t: "code", text: kid.text } : kid));
-  for (const kind of /** @type {const} */ (["strike", "italic", "bold"])) if (style[kind]) kids = [{ t: kind, kids }];
+  for (const kind of /** @type {const} */ (["strike", "italic", "bold"]))
+    if (style[kind]) kids = [{ t: kind, kids }];
   return kids;
 }

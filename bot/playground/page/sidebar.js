@@ -16,11 +16,35 @@ export class Sidebar {
     this.channels = h("ul", { class: "nav-list" });
     this.direct = h("ul", { class: "nav-list" });
     this.repositories = h("ul", { class: "nav-list" });
-    this.node = h("nav", { class: "sidebar", "aria-label": "Workspace" },
-      h("div", { class: "brand" }, mark(), h("div", { class: "brand-words" }, h("span", { class: "brand-name" }, "Threadsmith"), h("span", { class: "patch" }, "Local playground")), this.themeButton()),
+    this.node = h(
+      "nav",
+      { class: "sidebar", "aria-label": "Workspace" },
+      h(
+        "div",
+        { class: "brand" },
+        mark(),
+        h(
+          "div",
+          { class: "brand-words" },
+          h("span", { class: "brand-name" }, "Threadsmith"),
+          h("span", { class: "patch" }, "Local playground"),
+        ),
+        this.themeButton(),
+      ),
       this.person,
-      h("div", { class: "nav" }, group("Channels", this.channels), group("Direct messages", this.direct), group("GitHub side", this.repositories)),
-      h("p", { class: "sidebar-foot" }, "Everything here runs on this machine. Nothing reaches the real Slack or GitHub."));
+      h(
+        "div",
+        { class: "nav" },
+        group("Channels", this.channels),
+        group("Direct messages", this.direct),
+        group("GitHub side", this.repositories),
+      ),
+      h(
+        "p",
+        { class: "sidebar-foot" },
+        "Everything here runs on this machine. Nothing reaches the real Slack or GitHub.",
+      ),
+    );
   }
 
   themeButton() {
@@ -44,10 +68,25 @@ export class Sidebar {
     if (!store.state) return;
     const all = store.joined();
     const { bot, github_url, repositories } = store.state;
-    reconcile(this.person, [{ key: "person", parts: [store.users.get(store.me)], make: () => this.drawPerson() }]);
-    reconcile(this.channels, all.filter((one) => !one.is_im).map((one) => this.channelItem(one)));
-    reconcile(this.direct, all.filter((one) => one.is_im).map((one) => this.channelItem(one, bot.connected)));
-    reconcile(this.repositories, ["", ...repositories].map((name) => ({ key: name, parts: [github_url], make: () => drawRepository(name, github_url) })));
+    reconcile(this.person, [
+      { key: "person", parts: [store.users.get(store.me)], make: () => this.drawPerson() },
+    ]);
+    reconcile(
+      this.channels,
+      all.filter((one) => !one.is_im).map((one) => this.channelItem(one)),
+    );
+    reconcile(
+      this.direct,
+      all.filter((one) => one.is_im).map((one) => this.channelItem(one, bot.connected)),
+    );
+    reconcile(
+      this.repositories,
+      ["", ...repositories].map((name) => ({
+        key: name,
+        parts: [github_url],
+        make: () => drawRepository(name, github_url),
+      })),
+    );
   }
 
   /** @param {Channel} channel @param {boolean} [connected] */
@@ -66,18 +105,55 @@ export class Sidebar {
   /** @param {Channel} channel @param {{current: boolean, mark?: import("./unread.js").Mark, threads: boolean, connected?: boolean}} look */
   drawChannel(channel, { current, mark, threads, connected }) {
     const user = this.app.store.users.get(this.app.store.state?.bot.user_id ?? "");
-    const picture = channel.is_im ? h("span", { class: "nav-face" }, avatar(user, "avatar-small"), h("span", { class: `presence ${connected ? "presence-on" : ""}` })) : icon("hash");
+    const picture = channel.is_im
+      ? h(
+          "span",
+          { class: "nav-face" },
+          avatar(user, "avatar-small"),
+          h("span", { class: `presence ${connected ? "presence-on" : ""}` }),
+        )
+      : icon("hash");
     const name = channel.is_im ? displayName(user) : channel.name;
-    const count = mark ? h("span", { class: `badge ${mark.mentioned ? "badge-mention" : ""}` }, mark.count, h("span", { class: "visually-hidden" }, " unread")) : threads ? h("span", { class: "dot" }, h("span", { class: "visually-hidden" }, "unread replies")) : null;
-    return h("a", { class: `nav-link ${mark || threads ? "nav-unread" : ""}`, href: `#/${channel.id}`, "aria-current": current ? "page" : null, "data-channel": channel.id },
-      picture, h("span", { class: "nav-name" }, name), connected === false ? h("span", { class: "nav-note" }, "offline") : null, count);
+    const count = mark
+      ? h(
+          "span",
+          { class: `badge ${mark.mentioned ? "badge-mention" : ""}` },
+          mark.count,
+          h("span", { class: "visually-hidden" }, " unread"),
+        )
+      : threads
+        ? h("span", { class: "dot" }, h("span", { class: "visually-hidden" }, "unread replies"))
+        : null;
+    return h(
+      "a",
+      {
+        class: `nav-link ${mark || threads ? "nav-unread" : ""}`,
+        href: `#/${channel.id}`,
+        "aria-current": current ? "page" : null,
+        "data-channel": channel.id,
+      },
+      picture,
+      h("span", { class: "nav-name" }, name),
+      connected === false ? h("span", { class: "nav-note" }, "offline") : null,
+      count,
+    );
   }
 
   drawPerson() {
     const { store } = this.app;
     const me = store.users.get(store.me);
-    const button = h("button", { type: "button", class: "person", "aria-haspopup": "menu", "aria-expanded": "false" },
-      avatar(me), h("span", { class: "person-words" }, h("span", { class: "person-you" }, "You are"), h("span", { class: "person-name" }, displayName(me))), icon("chevron"));
+    const button = h(
+      "button",
+      { type: "button", class: "person", "aria-haspopup": "menu", "aria-expanded": "false" },
+      avatar(me),
+      h(
+        "span",
+        { class: "person-words" },
+        h("span", { class: "person-you" }, "You are"),
+        h("span", { class: "person-name" }, displayName(me)),
+      ),
+      icon("chevron"),
+    );
     button.addEventListener("click", () => this.openPeople(button));
     return button;
   }
@@ -86,14 +162,47 @@ export class Sidebar {
   openPeople(anchor) {
     const { store } = this.app;
     const people = [...store.users.values()].filter((user) => !user.is_bot);
-    const rows = people.map((user) => h("button", { type: "button", class: "menu-row", role: "menuitemradio", "aria-checked": String(user.id === store.me), "data-user": user.id },
-      avatar(user), h("span", { class: "option-text" }, h("span", { class: "option-label" }, displayName(user)), h("span", { class: "option-note" }, user.github ? `GitHub: ${user.github}` : user.is_guest ? "guest, no GitHub account" : "no GitHub account")), user.id === store.me ? icon("check") : null));
-    const menu = h("div", { class: "menu" }, h("p", { class: "menu-note", role: "presentation" }, "Speak as one of these sample people"), rows);
+    const rows = people.map((user) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "menu-row",
+          role: "menuitemradio",
+          "aria-checked": String(user.id === store.me),
+          "data-user": user.id,
+        },
+        avatar(user),
+        h(
+          "span",
+          { class: "option-text" },
+          h("span", { class: "option-label" }, displayName(user)),
+          h(
+            "span",
+            { class: "option-note" },
+            user.github
+              ? `GitHub: ${user.github}`
+              : user.is_guest
+                ? "guest, no GitHub account"
+                : "no GitHub account",
+          ),
+        ),
+        user.id === store.me ? icon("check") : null,
+      ),
+    );
+    const menu = h(
+      "div",
+      { class: "menu" },
+      h("p", { class: "menu-note", role: "presentation" }, "Speak as one of these sample people"),
+      rows,
+    );
     const close = openPopover(anchor, menu, { label: "Who are you?", role: "menu" });
-    rows.forEach((row, index) => row.addEventListener("click", () => {
-      close();
-      this.app.become(people[index].id);
-    }));
+    rows.forEach((row, index) =>
+      row.addEventListener("click", () => {
+        close();
+        this.app.become(people[index].id);
+      }),
+    );
     menu.addEventListener("keydown", (event) => walk(event, rows));
     rows.find((row) => row.getAttribute("aria-checked") === "true")?.focus();
   }
@@ -116,6 +225,11 @@ function group(title, list) {
 
 /** @param {string} name empty for the front page @param {string} address */
 function drawRepository(name, address) {
-  const link = outLink(name ? `${address}/${name}` : address, { class: "nav-link" }, icon(name ? "branch" : "external"), h("span", { class: "nav-name" }, name || "All repositories"));
+  const link = outLink(
+    name ? `${address}/${name}` : address,
+    { class: "nav-link" },
+    icon(name ? "branch" : "external"),
+    h("span", { class: "nav-name" }, name || "All repositories"),
+  );
   return h("li", {}, link);
 }

@@ -51,7 +51,8 @@ export class Store extends EventTarget {
   async choosePerson() {
     const { users, bot } = await this.api.people();
     const people = users.filter((user) => user.id !== bot.id);
-    if (!people.some((user) => user.id === this.me)) this.me = (people.find((user) => user.github) ?? people[0]).id;
+    if (!people.some((user) => user.id === this.me))
+      this.me = (people.find((user) => user.github) ?? people[0]).id;
   }
 
   /** @param {string} user become this person; the caller reconnects and refreshes */
@@ -73,7 +74,11 @@ export class Store extends EventTarget {
     const { channel, thread } = this.open;
     this.loadedThreads.clear();
     await Promise.all([...channels, channel && thread ? this.fetch(me, channel, thread) : null]);
-    this.unread.begin(me, this.joined().map(({ id }) => id), (id) => this.roots(id));
+    this.unread.begin(
+      me,
+      this.joined().map(({ id }) => id),
+      (id) => this.roots(id),
+    );
     this.changed();
   }
 
@@ -116,7 +121,8 @@ export class Store extends EventTarget {
     if (event.type === "message") this.takeMessage(event.message);
     else if (event.type === "removed") this.takeRemoved(event.channel, event.ts);
     else if (event.type === "status") this.takeStatus(event);
-    else if (event.type === "bot" && this.state) this.state.bot = { ...this.state.bot, connected: event.connected };
+    else if (event.type === "bot" && this.state)
+      this.state.bot = { ...this.state.bot, connected: event.connected };
     this.changed();
   }
 
@@ -127,7 +133,8 @@ export class Store extends EventTarget {
     this.touch(message.channel, message.ts);
     held.set(message.ts, message);
     if (known || message.deleted) return;
-    if (message.user !== this.me) this.unread.arrived(message, this.isOnScreen(message), message.text.includes(`<@${this.me}>`));
+    if (message.user !== this.me)
+      this.unread.arrived(message, this.isOnScreen(message), message.text.includes(`<@${this.me}>`));
     this.dispatchEvent(new CustomEvent("arrived", { detail: message }));
   }
 
@@ -140,13 +147,16 @@ export class Store extends EventTarget {
   takeRemoved(channel, ts) {
     this.touch(channel, ts);
     this.inChannel(channel).delete(ts);
-    if (this.open.channel === channel && this.open.thread === ts) this.dispatchEvent(new Event("thread-gone"));
+    if (this.open.channel === channel && this.open.thread === ts)
+      this.dispatchEvent(new Event("thread-gone"));
   }
 
   /** @param {Status & {channel: string, thread_ts: string}} event */
   takeStatus(event) {
     this.statuses.set(keyOf(event.channel, event.thread_ts), event);
-    this.dispatchEvent(new CustomEvent("status", { detail: { channel: event.channel, thread: event.thread_ts } }));
+    this.dispatchEvent(
+      new CustomEvent("status", { detail: { channel: event.channel, thread: event.thread_ts } }),
+    );
   }
 
   /** @param {string} channel @param {string} thread @returns {Status | null} */
@@ -169,7 +179,9 @@ export class Store extends EventTarget {
 
   /** @param {string} channel @returns {Message[]} those outside threads, oldest first */
   roots(channel) {
-    return inOrder([...this.inChannel(channel).values()].filter((message) => !isReply(message) || message.broadcast));
+    return inOrder(
+      [...this.inChannel(channel).values()].filter((message) => !isReply(message) || message.broadcast),
+    );
   }
 
   /** @param {string} channel @param {string} thread @returns {Message[]} the root and its replies, oldest first */

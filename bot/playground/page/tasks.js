@@ -30,19 +30,27 @@ const opened = new Map();
  * @returns {Element}
  */
 export function drawPlan(old, { title, tasks, place, live }, names) {
-  const node = old ?? h("section", { class: "plan" }, h("div", { class: "plan-head" }), h("ol", { class: "tasks" }));
+  const node =
+    old ?? h("section", { class: "plan" }, h("div", { class: "plan-head" }), h("ol", { class: "tasks" }));
   node.setAttribute("aria-label", title || "Tasks");
   const done = tasks.filter((task) => task.status === "complete").length;
   const [head, list] = node.children;
   reconcile(head, [
     { key: "title", parts: [title], make: () => h("span", { class: "plan-title" }, title || "Steps") },
-    { key: "count", parts: [done, tasks.length], make: () => h("span", { class: "plan-count" }, `${done} of ${tasks.length} done`) },
+    {
+      key: "count",
+      parts: [done, tasks.length],
+      make: () => h("span", { class: "plan-count" }, `${done} of ${tasks.length} done`),
+    },
   ]);
-  reconcile(list, tasks.map((task) => ({
-    key: task.id,
-    parts: [JSON.stringify(task), live],
-    make: () => h("li", { class: "task-item" }, drawTask(task, `${place}:${task.id}`, names, live)),
-  })));
+  reconcile(
+    list,
+    tasks.map((task) => ({
+      key: task.id,
+      parts: [JSON.stringify(task), live],
+      make: () => h("li", { class: "task-item" }, drawTask(task, `${place}:${task.id}`, names, live)),
+    })),
+  );
   return node;
 }
 
@@ -55,13 +63,26 @@ export function drawPlan(old, { title, tasks, place, live }, names) {
  */
 export function drawTask(task, place, names, live) {
   const state = STATES[stateOf(task, live)];
-  const sign = h("span", { class: "task-sign", role: "img", "aria-label": state.label }, state.icon ? icon(state.icon) : null);
+  const sign = h(
+    "span",
+    { class: "task-sign", role: "img", "aria-label": state.label },
+    state.icon ? icon(state.icon) : null,
+  );
   const head = [sign, h("span", { class: "task-title" }, drawPlain(task.title))];
-  const body = [field("task-details", task.details, names), field("task-output", task.output, names), drawSources(task.sources)].filter(Boolean);
+  const body = [
+    field("task-details", task.details, names),
+    field("task-output", task.output, names),
+    drawSources(task.sources),
+  ].filter(Boolean);
   const shape = `task task-${stateOf(task, live)}`;
   if (body.length === 0) return h("div", { class: shape }, h("div", { class: "task-head" }, head));
   const isOpen = opened.get(place) ?? task.status === "error";
-  const details = h("details", { class: shape, open: isOpen }, h("summary", { class: "task-head" }, head, icon("chevron", "task-chevron")), h("div", { class: "task-body" }, body));
+  const details = h(
+    "details",
+    { class: shape, open: isOpen },
+    h("summary", { class: "task-head" }, head, icon("chevron", "task-chevron")),
+    h("div", { class: "task-body" }, body),
+  );
   const summary = /** @type {HTMLElement} */ (details.firstElementChild);
   summary.addEventListener("click", () => opened.set(place, !details.hasAttribute("open")));
   return details;
@@ -77,13 +98,21 @@ function stateOf(task, live) {
 function field(shape, value, names) {
   if (!value) return null;
   if (typeof value === "object") return h("div", { class: shape }, drawRichText(value, names));
-  return h("div", { class: `${shape} prose` }, splitMarkdown(String(value)).map((piece) => drawPiece(piece, names)));
+  return h(
+    "div",
+    { class: `${shape} prose` },
+    splitMarkdown(String(value)).map((piece) => drawPiece(piece, names)),
+  );
 }
 
 /** @param {any[] | null} sources */
 function drawSources(sources) {
   if (!sources?.length) return null;
-  return h("ul", { class: "task-sources" }, sources.map((source) => h("li", {}, outLink(source.url, { class: "link" }, source.text || source.url))));
+  return h(
+    "ul",
+    { class: "task-sources" },
+    sources.map((source) => h("li", {}, outLink(source.url, { class: "link" }, source.text || source.url))),
+  );
 }
 
 /**
@@ -92,5 +121,12 @@ function drawSources(sources) {
  * @returns {Task}
  */
 export function taskOfBlock(block) {
-  return { id: block.task_id, title: block.title, status: block.status, details: block.details, output: block.output, sources: block.sources };
+  return {
+    id: block.task_id,
+    title: block.title,
+    status: block.status,
+    details: block.details,
+    output: block.output,
+    sources: block.sources,
+  };
 }

@@ -17,5 +17,7 @@ export function nextTheme() {
 
 /** @returns {{label: string, picture: string}} what the button that switches should say */
 export function themeLabel() {
-  return isDark() ? { label: "Use light colours", picture: "sun" } : { label: "Use dark colours", picture: "moon" };
+  return isDark()
+    ? { label: "Use light colours", picture: "sun" }
+    : { label: "Use dark colours", picture: "moon" };
 }

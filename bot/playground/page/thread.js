@@ -14,10 +14,35 @@ export class ThreadView {
     this.messages = new Messages(app, true);
     this.composer = new Composer(app, true);
     this.status = h("div", { class: "session-place", role: "status" });
-    const back = h("button", { type: "button", class: "tool back", "aria-label": "Back to the channel", onclick: () => this.close() }, icon("back"));
-    const close = h("button", { type: "button", class: "tool close", "aria-label": "Close the thread", title: "Close (Esc)", onclick: () => this.close() }, icon("close"));
-    this.node = h("aside", { class: "thread", "aria-label": "Thread", hidden: true },
-      h("header", { class: "column-head" }, back, this.title, close), this.messages.node, this.status, this.composer.node);
+    const back = h(
+      "button",
+      {
+        type: "button",
+        class: "tool back",
+        "aria-label": "Back to the channel",
+        onclick: () => this.close(),
+      },
+      icon("back"),
+    );
+    const close = h(
+      "button",
+      {
+        type: "button",
+        class: "tool close",
+        "aria-label": "Close the thread",
+        title: "Close (Esc)",
+        onclick: () => this.close(),
+      },
+      icon("close"),
+    );
+    this.node = h(
+      "aside",
+      { class: "thread", "aria-label": "Thread", hidden: true },
+      h("header", { class: "column-head" }, back, this.title, close),
+      this.messages.node,
+      this.status,
+      this.composer.node,
+    );
     this.node.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
   }
 
@@ -36,11 +61,24 @@ export class ThreadView {
     const status = store.status(channel, thread);
     const place = store.channels.get(channel);
     reconcile(this.title, [
-      { key: "name", parts: [status?.title], make: () => h("h2", { class: "column-name" }, status?.title || "Thread") },
-      { key: "topic", parts: [place], make: () => h("p", { class: "column-topic" }, place?.is_im ? "Direct message" : `#${place?.name ?? ""}`) },
+      {
+        key: "name",
+        parts: [status?.title],
+        make: () => h("h2", { class: "column-name" }, status?.title || "Thread"),
+      },
+      {
+        key: "topic",
+        parts: [place],
+        make: () =>
+          h("p", { class: "column-topic" }, place?.is_im ? "Direct message" : `#${place?.name ?? ""}`),
+      },
     ]);
     this.messages.show(`${store.me}:${channel}:${thread}`, store.thread(channel, thread));
-    const working = { key: "working", parts: [channel, thread], make: () => this.drawWorking(channel, thread) };
+    const working = {
+      key: "working",
+      parts: [channel, thread],
+      make: () => this.drawWorking(channel, thread),
+    };
     const saying = { key: "saying", parts: [status?.text], make: () => this.drawSaying(status?.text ?? "") };
     reconcile(this.status, status?.status === "processing" ? [working] : status?.text ? [saying] : []);
     this.composer.show(channel, thread, `Reply as ${this.composer.me()}`);
@@ -52,7 +90,12 @@ export class ThreadView {
 
   /** @param {string} text what the bot says of itself, such as "is thinking…" */
   drawSaying(text) {
-    return h("div", { class: "session" }, h("span", { class: "seam", "aria-hidden": "true" }), h("span", { class: "session-label" }, `${this.bot()} ${text}`));
+    return h(
+      "div",
+      { class: "session" },
+      h("span", { class: "seam", "aria-hidden": "true" }),
+      h("span", { class: "session-label" }, `${this.bot()} ${text}`),
+    );
   }
 
   /** @param {string} channel @param {string} thread */

@@ -30,9 +30,14 @@ export class Unread {
     this.marks.clear();
     for (const channel of channels) {
       const since = (this.readTo[channel] ??= roots(channel).at(-1)?.ts ?? "0");
-      const missed = roots(channel).filter((message) => Number(message.ts) > Number(since) && message.user !== me);
+      const missed = roots(channel).filter(
+        (message) => Number(message.ts) > Number(since) && message.user !== me,
+      );
       if (missed.length === 0) continue;
-      this.marks.set(channel, { count: missed.length, mentioned: missed.some(({ text }) => text.includes(`<@${me}>`)) });
+      this.marks.set(channel, {
+        count: missed.length,
+        mentioned: missed.some(({ text }) => text.includes(`<@${me}>`)),
+      });
     }
     this.keep();
   }

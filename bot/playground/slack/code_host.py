@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from bot.playground.slack.errors import ControlError
@@ -35,7 +36,7 @@ class GitHub(Protocol):
         """Let something go wrong."""
 
     def requests(self) -> list[Json]:
-        """Calls received."""
+        """Calls received, `at` in ISO form."""
 
 
 class CodeHost:
@@ -54,8 +55,9 @@ class CodeHost:
         return self._github.repositories() if self._github else []
 
     def requests(self) -> list[Json]:
-        """Calls received; none without a GitHub side."""
-        return self._github.requests() if self._github else []
+        """Calls received, `at` in seconds like ours; none without a GitHub side."""
+        received = self._github.requests() if self._github else []
+        return [{**call, "at": datetime.fromisoformat(call["at"]).timestamp()} for call in received]
 
     async def pulls(self) -> list[Json]:
         """All pull requests; none without a GitHub side."""

@@ -110,7 +110,7 @@ class Control:
         """Every call received, oldest first; `side` is slack or github."""
         ours = [{"side": "slack", **request} for request in self._workspace.requests()]
         theirs = [{"side": "github", **request} for request in self._code_host.requests()]
-        return sorted([*ours, *theirs], key=lambda request: float(request["at"]))
+        return sorted([*ours, *theirs], key=lambda request: request["at"])
 
     async def pulls(self, _: Body) -> list[Json]:
         """The pull requests of all repositories."""

@@ -132,14 +132,15 @@ class Messages:
     def replies(self, channel: str, ts: str) -> Replies | None:
         """What the thread under `ts` amounts to; None without replies."""
         rows = self._store.rows(
-            f"select user, ts from messages where channel = ? and thread_ts = ? and {_SEEN} order by ts",  # noqa: S608  # a constant
+            "select user, count(*) as count, max(ts) as latest from messages"  # noqa: S608  # a constant
+            f" where channel = ? and thread_ts = ? and {_SEEN} group by user order by min(ts)",
             channel,
             ts,
         )
         if not rows:
             return None
-        users = list(dict.fromkeys(row["user"] for row in rows))
-        return Replies(len(rows), users, rows[-1]["ts"])
+        latest = max(row["latest"] for row in rows)
+        return Replies(sum(row["count"] for row in rows), [row["user"] for row in rows], latest)
 
     def _list(self, where: str, *values: Any) -> list[Message]:
         sql = f"select * from messages where {where} order by ts"  # noqa: S608  # `where` is a constant above

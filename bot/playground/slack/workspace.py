@@ -93,7 +93,8 @@ class Workspace:
 
     def _posted_event(self, message: Message) -> Json:
         root = self._root_of(message)
-        replies = self.messages.replies(root.channel, root.ts) if root else None
+        broadcast = root is not None and message.subtype is not None
+        replies = self.messages.replies(message.channel, message.root_ts) if broadcast else None
         return events.message_posted(message, root, replies)
 
     def _is_app_mention(self, message: Message) -> bool:

@@ -13,10 +13,12 @@ _LANGUAGES = re.compile(
     r"(?:bash|sh|shell|console|js|jsx|ts|tsx|json|html|css|md|markdown|py|python|toml|ya?ml|text|txt)?\n"
 )
 _LINK = re.compile(r"<(?:https?://|mailto:)([^|>\s]+)(?:\|([^>]*))?>")
-_MARK = re.compile(r"<[@!#][^>\s]*>")
+_MARK = re.compile(
+    r"<(?:@[UWB][A-Z0-9]+|#[CG][A-Z0-9]+|!(?:here|channel|everyone)|!subteam\^\w+)(?:\|[^>]*)?>"
+)
 _ENTITY = re.compile(r"&(lt|gt|amp);")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&"}
-_LEFTOVERS = re.compile(r"^\s*@[\w.-]+[:,]?\s+|(?:^|(?<=\s))repo(?:sitory)?=\S+", re.IGNORECASE)
+_LEFTOVERS = re.compile(r"\A(?:\s*@[\w.-]+[:,]?\s+|\s*repo(?:sitory)?=\S+)+", re.IGNORECASE)
 
 
 class Quoted(NamedTuple):
@@ -48,7 +50,7 @@ def read(text: str) -> Request:
     """Undo the marks of a chat, set quoted parts aside, drop what was addressed to the bot and not to us."""
     text = text.replace(_OPEN, "").replace(_CLOSE, "").replace("\u00a0", " ").replace("\r\n", "\n")
     skeleton, parts = _set_aside(from_slack(text))
-    return Request(_LEFTOVERS.sub("", _LEFTOVERS.sub("", skeleton)).strip(), parts)
+    return Request(_LEFTOVERS.sub("", skeleton).strip(), parts)
 
 
 def from_slack(text: str) -> str:

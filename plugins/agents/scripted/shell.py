@@ -10,10 +10,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 KEPT_BYTES = 16_000
 TELL_SECONDS = 0.3
+TICK_SECONDS = 0.05
+BEAT_SECONDS = 15.0  # a sign of life while there is nothing to tell
 MAX_SECONDS = 1_800.0
 GRACE_SECONDS = 0.5  # the client waits 2 s for a cancelled turn
 
@@ -63,42 +65,44 @@ def run(command: str, cwd: str, stop: threading.Event, tell: Callable[[str], Non
 def _follow(
     process: subprocess.Popen[bytes], tail: Tail, stop: threading.Event, tell: Callable[[str], None]
 ) -> None:
+    told, news = time.monotonic(), False
+    for chunk in _output(process, stop):
+        tail.feed(chunk)
+        news = news or bool(chunk)
+        if time.monotonic() - told >= (TELL_SECONDS if news else BEAT_SECONDS):
+            tell(tail.text())
+            told, news = time.monotonic(), False
+
+
+def _output(process: subprocess.Popen[bytes], stop: threading.Event) -> Iterator[bytes]:
+    """What it prints until it has ended, and b"" whenever nothing came for a moment.
+
+    The end of the program counts and not that of its output: it may close that early, and what it left in
+    the background may hold it open, or write on forever.
+    """
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     deadline = time.monotonic() + MAX_SECONDS
-    told = time.monotonic()
-    news = False
-    while True:
+    is_open = True
+    while process.poll() is None:
         if stop.is_set():
             raise Stopped
         if time.monotonic() > deadline:
             raise TimeoutError
-        ended = process.poll() is not None
-        chunk = _read(pipe, 0.0 if ended else 0.05)
-        if chunk:
-            tail.feed(chunk)
-            news = True
-        elif ended or chunk == b"":  # ended: what it left in the background may hold the pipe open
-            break
-        if news and time.monotonic() - told >= TELL_SECONDS:
-            tell(tail.text())
-            told, news = time.monotonic(), False
-    _wait(process, stop, deadline)
+        chunk = _read(pipe, TICK_SECONDS) if is_open else None
+        is_open = is_open and chunk != b""
+        if not is_open:
+            stop.wait(TICK_SECONDS)
+        yield chunk or b""
+    last = time.monotonic() + GRACE_SECONDS
+    while is_open and time.monotonic() < last and (rest := _read(pipe, 0)):
+        yield rest
 
 
 def _read(pipe: int, seconds: float) -> bytes | None:
     """Some output, b"" at its end, None when there is none yet."""
     ready, _, _ = select.select([pipe], [], [], seconds)
     return os.read(pipe, 65536) if ready else None
-
-
-def _wait(process: subprocess.Popen[bytes], stop: threading.Event, deadline: float) -> None:
-    """A program may close its output long before it ends."""
-    while process.poll() is None:
-        if stop.wait(0.05):
-            raise Stopped
-        if time.monotonic() > deadline:
-            raise TimeoutError
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -77,7 +77,7 @@ class Turn:
         if self._stop.is_set():
             raise shell.Stopped
         if isinstance(step, Wait):
-            return self._wait(step)
+            return self._wait(tool, step)
         if isinstance(step, Run):
             return self._run(tool, step)
         if isinstance(step, Help):
@@ -87,9 +87,13 @@ class Turn:
         except OSError as error:
             raise StepError(f"The system says: {error.strerror}.", "Name another path.") from error
 
-    def _wait(self, step: Wait) -> Done:
-        if self._stop.wait(step.seconds):
-            raise shell.Stopped
+    def _wait(self, tool: str, step: Wait) -> Done:
+        left = step.seconds
+        while left > 0:
+            if self._stop.wait(min(left, shell.BEAT_SECONDS)):
+                raise shell.Stopped
+            left -= shell.BEAT_SECONDS
+            self._tell({"sessionUpdate": "tool_call_update", "toolCallId": tool, "status": "in_progress"})
         return Done(f"waited {step.seconds:g} s")
 
     def _run(self, tool: str, step: Run) -> Done:

@@ -31,6 +31,7 @@ _POLITE = re.compile(
     r"|(?:[-*•]|\d+[.)])\s|[\s,:!.])+(?=\S)",
     re.IGNORECASE,
 )
+_CHOICE = re.compile(r"\srepo(?:sitory)?=\S+", re.IGNORECASE)  # said to the bot, not to us
 _THANKS_AFTER_RUN = re.compile(
     r"(?:[\s,.!?]*\s(?:please|pls|thanks|thank\s+you|thx)[.!]*)*(?:(?<=[\w\ue001])\.)?\s*$", re.IGNORECASE
 )
@@ -112,7 +113,9 @@ def _bare(piece: str) -> str:
     """Without courtesies around it; a full stop may well belong to a command."""
     match = _POLITE.match(piece)
     text = piece[match.end() :] if match else piece.strip()
-    return (_THANKS_AFTER_RUN if _IS_RUN.match(text) else _THANKS).sub("", text)
+    if _IS_RUN.match(text):
+        return _THANKS_AFTER_RUN.sub("", text)
+    return _THANKS.sub("", _CHOICE.sub("", text))
 
 
 # -- one piece -----------------------------------------------------------------------------------
