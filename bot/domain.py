@@ -3,6 +3,8 @@
 Nothing here does anything; what a thing *is* stands here, what happens to it stands in the rooms.
 """
 
+# long because: it is the glossary, one record a word; a reader wants all of them on one page.
+
 from __future__ import annotations
 
 import hashlib

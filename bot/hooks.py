@@ -126,7 +126,7 @@ class Services(Protocol):
         stop: Callable[[], Awaitable[None]],
         ping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Background work, started in order of registration, stopped in reverse; `ping` raises when unwell."""
+        """Background work, started in order and stopped in reverse; `ping` raises when it is unwell."""
 
 
 class Specs:

@@ -183,7 +183,7 @@ async def test_updates_between_turns_go_to_the_listener_outside(bench):
 async def test_updates_between_turns_are_bounded_as_well(bench):
     outside = Heard()
     client = await bench.puppet(outside=outside, turn_updates=3)
-    await speak(bench, *"123456789")
+    await speak(bench, *"1234")
     async with asyncio.timeout(20):
         while LEFT_OUT not in outside.text:
             outside.something.clear()

@@ -115,14 +115,13 @@ async def test_going_backwards_is_refused_even_though_the_lease_would_hold(tmp_p
         assert await w.mirror.remote_head(w.access(), BRANCH) == first
 
 
-@pytest.mark.parametrize(
-    "branch", ["main", "threadsmith", "threadsmithx/a", "refs/heads/threadsmith/a", "feature/threadsmith/"]
-)
-async def test_no_branch_but_ours_is_ever_written(tmp_path, branch):
+async def test_no_branch_but_ours_is_ever_written(tmp_path):
+    others = ("main", "threadsmith", "threadsmithx/a", "refs/heads/threadsmith/a", "feature/threadsmith/")
     async with world(tmp_path) as w:
         _, commit = await one_commit(w)
-        with pytest.raises(GitError):
-            await push(w.mirror, w.access(ADA), commit, branch, expected=None)
+        for branch in others:
+            with pytest.raises(GitError):
+                await push(w.mirror, w.access(ADA), commit, branch, expected=None)
         assert pushes(w) == 0
 
 

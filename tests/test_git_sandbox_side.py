@@ -339,19 +339,21 @@ async def test_an_untracked_file_in_the_way_is_named_and_kept_in_the_stash(tmp_p
         assert workspace.git("show", "stash@{0}^3:both") == "mine"
 
 
-@pytest.mark.parametrize("damage", [other_branch, detached, broken_index, locked_index, orphan, commits])
-async def test_a_sync_finds_its_way_from_any_state(tmp_path, damage):
+async def test_a_sync_finds_its_way_from_any_state(tmp_path):
     async with world(tmp_path) as w:
         old = await w.base()
-        workspace = await w.workspace(old)
-        workspace.write("mine", "kept")
-        damage(workspace)
+        damages = [other_branch, detached, broken_index, locked_index, orphan, commits]
+        workspaces = [await w.workspace(old, damage.__name__) for damage in damages]
         new = await w.commit("main", theirs="1")
         await w.base()
-        assert (await sync(w, workspace, new, [old], last=old)).state == "kept"
-        assert (workspace.path / "mine").read_text() == "kept"
-        assert workspace.git("branch", "--show-current") == "work"
-        assert workspace.git("rev-parse", "HEAD") == new
+        for damage, workspace in zip(damages, workspaces, strict=True):
+            workspace.write("mine", "kept")
+            damage(workspace)
+            state = (await sync(w, workspace, new, [old], last=old)).state
+            assert (damage.__name__, state) == (damage.__name__, "kept")
+            assert (workspace.path / "mine").read_text() == "kept"
+            assert workspace.git("branch", "--show-current") == "work"
+            assert workspace.git("rev-parse", "HEAD") == new
 
 
 async def test_paths_with_spaces_quotes_and_dashes_are_arguments_and_not_script(tmp_path):

@@ -150,6 +150,7 @@ async def test_a_very_long_text_is_cut_when_posted_and_refused_in_an_update(slac
         ({"text": "x", "blocks": [{"type": "bogus"}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
         ({"text": "x", "attachments": "[{"}, "invalid_attachments"),
+        ({"text": "x", "attachments": {"text": "y"}}, "invalid_attachments"),
         ({"text": {"not": "text"}}, "invalid_arguments"),
     ],
 )

@@ -78,3 +78,8 @@ async def test_it_starts_again_on_the_same_data(tmp_path):
                 await slack.say("said")
         finally:
             await playground.close()
+
+
+def test_a_login_without_a_token_is_named(tmp_path):
+    with pytest.raises(ValueError, match="lacks a token for ada-sample, ben-sample"):
+        Playground(settings(tmp_path))

@@ -45,7 +45,7 @@ async def test_a_mention_becomes_a_pull_request_by_the_person_who_asked(botty: B
 
 
 async def test_the_thread_shows_what_happens(botty: Botty) -> None:
-    """👀 at once, the repository and why, the tools as they run, one final message, nothing left streaming."""
+    """👀 at once, the repository and why, the tools as they run, one final message, no open stream."""
     thread = await botty.say("run `node --version` then create notes.md with “hi”")
     await thread.final()
     asked, opening, stream, final = await thread.posts()

@@ -55,7 +55,11 @@ class Playground:
 
 
 def accounts(settings: PlaygroundSettings) -> list[Account]:
-    """The GitHub accounts of the sample people and of the bot."""
+    """The GitHub accounts of the sample people and of the bot; ValueError if one has no token."""
+    logins = [person.github for person in people.PEOPLE.values() if person.github is not None]
+    missing = [login for login in logins if not settings.github_tokens.get(login)]
+    if missing:
+        raise ValueError(f"github_tokens lacks a token for {', '.join(missing)}")
     return [
         Account(
             id=person.github_id or 0,

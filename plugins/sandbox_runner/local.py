@@ -14,9 +14,11 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from bot import Bound, Limits, SandboxError, SandboxId, SandboxSpec, SnapshotId
 from plugins.sandbox_runner import layout, users
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 CREATE_SECONDS = 660.0
 WELL_SECONDS = 10.0
 SANDBOX_NAME = re.compile(r"[0-9a-f]{16}")
+P, T = ParamSpec("P"), TypeVar("T")
 PROBE = Limits(memory_mib=256, cores=1, disk_mib=16, processes=16, wall_seconds=60)
 
 
@@ -118,7 +121,7 @@ class LocalProvider:
                 user = lease.user
             tree = Tree(self._trees / id, user)
             held.push_async_callback(tree.remove)
-            await asyncio.to_thread(tree.make)
+            await whole(tree.make)
             if spec.image is not None:
                 await tree.load(self._snapshots.path(spec.image))
             group = await self._group(id, spec.limits, held)
@@ -134,7 +137,7 @@ class LocalProvider:
             return None
         group = self._hierarchy.group(id)
         held.push_async_callback(group.remove)
-        return await asyncio.to_thread(self._hierarchy.create, id, limits)
+        return await whole(self._hierarchy.create, id, limits)
 
     def _keep(
         self,
@@ -220,6 +223,16 @@ class LocalProvider:
 
     async def list(self) -> list[SandboxId]:
         return list(self._sandboxes)
+
+
+async def whole(step: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Run a step in a thread. One that is given up is waited for, so that it can be undone after."""
+    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments, **options))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def bounds_ops(group: Group | None, limits: Limits) -> list[str]:

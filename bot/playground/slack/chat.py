@@ -30,7 +30,7 @@ def _posted(call: Call, message: Message, hide: frozenset[str]) -> Json:
 
 def _bot_message(call: Call, channel: str) -> Message:
     text, given = _content(call)
-    attachments = call.args.data("attachments", "invalid_attachments")
+    attachments = _attachments(call)
     if not text and not given and not attachments:
         raise SlackError("no_text")
     return Message(
@@ -40,10 +40,17 @@ def _bot_message(call: Call, channel: str) -> Message:
         bot_id=people.BOT_ID,
         text=text[:MAX_TEXT],
         blocks=given,
-        attachments=attachments or None,
+        attachments=attachments,
         metadata=call.metadata(),
         client_msg_id=call.args.text("client_msg_id"),
     )
+
+
+def _attachments(call: Call) -> list[Json] | None:
+    given = call.args.data("attachments", "invalid_attachments")
+    if given and not (isinstance(given, list) and all(isinstance(item, dict) for item in given)):
+        raise SlackError("invalid_attachments")
+    return given or None
 
 
 def _content(call: Call) -> tuple[str, list[Json] | None]:
@@ -68,13 +75,13 @@ def update(call: Call) -> Json:
     if message.streaming:
         raise SlackError("streaming_state_conflict")
     text, given = _content(call)
-    attachments = call.args.data("attachments", "invalid_attachments")
+    attachments = _attachments(call)
     if not text and given is None and not attachments:
         raise SlackError("no_text")
     if len(text) > MAX_TEXT:
         raise SlackError("msg_too_long")
     message.text, message.blocks, message.stream = text, given, None
-    message.attachments = attachments or None
+    message.attachments = attachments
     if "metadata" in call.args.values:
         message.metadata = call.metadata()
     call.workspace.edit(message, people.BOT_USER_ID)

@@ -200,7 +200,12 @@ def answer(
             bot_id=people.BOT_ID,
             text=text,
             blocks=given,
-            thread_ts=body.get("thread_ts") or thread_ts,
+            thread_ts=_thread(workspace, channel, body.get("thread_ts")) or thread_ts,
             ephemeral_to=None if public else user,
         )
     )
+
+
+def _thread(workspace: Workspace, channel: str, asked_for: object) -> str | None:
+    message = workspace.messages.get(channel, asked_for) if isinstance(asked_for, str) else None
+    return message.root_ts if message else None

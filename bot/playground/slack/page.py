@@ -67,7 +67,7 @@ class Page:
     async def archive(self, request: web.Request) -> web.Response:
         """A permalink: on to the page, which opens the message."""
         channel, digits = request.match_info["channel"], request.match_info["message"].removeprefix("p")
-        if channel not in people.CHANNELS or not digits.isdigit() or len(digits) < 7:
+        if channel not in people.CHANNELS or not (digits.isascii() and digits.isdigit()) or len(digits) < 7:
             raise ControlError(404, "no such message")
         ts = f"{digits[:-6]}.{digits[-6:]}"
         message = self._workspace.messages.get(channel, ts)

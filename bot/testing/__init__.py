@@ -20,15 +20,15 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from bot.botty import Botty, Post, Thread
     from bot.provider_contract import ProviderContract
+    from bot.testing.botty import Botty, Post, Thread
 
 __all__ = ["Botty", "Post", "ProviderContract", "Thread"]
 
 _HOMES = {
-    "Botty": "bot.botty",
-    "Post": "bot.botty",
-    "Thread": "bot.botty",
+    "Botty": "bot.testing.botty",
+    "Post": "bot.testing.botty",
+    "Thread": "bot.testing.botty",
     "ProviderContract": "bot.provider_contract",
 }
 
@@ -64,8 +64,8 @@ async def botty(
     botty_observer: Callable[[str, str, dict[str, Any]], None] | None,
 ) -> AsyncIterator[Botty]:
     """The whole bot in a fresh playground."""
-    from bot.botty import Botty
     from bot.playground.household import household
+    from bot.testing.botty import Botty
 
     folder = request.config.getini("threadsmith_plugins")
     changes = dict(botty_settings)

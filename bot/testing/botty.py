@@ -1,4 +1,4 @@
-"""The whole bot in a playground of its own, spoken to as people do; `bot.testing` makes it a fixture."""
+"""The whole bot in a playground of its own, spoken to as people do."""
 
 from __future__ import annotations
 
