@@ -3,6 +3,8 @@
 import pytest
 from shapes import ShapeChecker, deviations, load
 
+from bot.playground.slack.api import METHODS
+
 GOOD = {"ok": True, "channel": "C1", "ts": "1.000000"}
 
 
@@ -33,6 +35,11 @@ def test_a_boolean_is_no_number():
     assert deviations({"cache_ts": True}, load()["api/users.list"]) == [
         "cache_ts: expected int, got bool True"
     ]
+
+
+def test_every_method_of_the_playground_has_a_shape_to_be_held_against():
+    """A method added without one would fail in its first test anyway; here by name."""
+    assert {f"api/{method}" for method in (*METHODS, "api.test", "apps.connections.open")} <= set(load())
 
 
 def test_what_conforms_passes_and_is_counted():

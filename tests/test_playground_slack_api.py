@@ -157,3 +157,20 @@ async def test_a_client_with_the_sdks_own_session_works_too(slack):
     """Without our shared session the SDK opens one per call; nothing may depend on which."""
     client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{slack.url}/api/")
     assert (await client.auth_test())["ok"]
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "error"),
+    [
+        ("conversations.history", {"latest": "²"}, "invalid_ts_latest"),
+        ("conversations.history", {"oldest": "nan"}, "invalid_ts_oldest"),
+        ("conversations.history", {"limit": "many"}, "invalid_limit"),
+        ("conversations.history", {"limit": -1}, "invalid_limit"),
+        ("conversations.history", {"cursor": "\ud800"}, "invalid_cursor"),
+        ("chat.postEphemeral", {"user": "\ud800", "text": "x"}, "user_not_in_channel"),
+        ("conversations.replies", {"ts": "\ud800"}, "thread_not_found"),
+    ],
+)
+async def test_odd_characters_and_numbers_are_refused_not_broken_on(slack, method, args, error):
+    """Half characters, superscripts, not-a-number: what a fuzzer finds."""
+    assert (await raw(slack, method, json={"channel": WEB, **args}))["error"] == error

@@ -6,6 +6,11 @@ import pytest
 from playground_fixtures import ADA, BEN, BOT, DM, GENERAL, RANDOM, WEB, running
 from slack_sdk.errors import SlackApiError
 
+PICKERS = [
+    [{"type": "actions", "elements": [{"type": "static_select", "options": 5}]}],
+    [{"type": "section", "accessory": {"type": "static_select", "option_groups": [{"options": [7]}]}}],
+]
+
 
 @pytest.fixture
 async def slack(tmp_path):
@@ -149,6 +154,8 @@ async def test_a_very_long_text_is_cut_when_posted_and_refused_in_an_update(slac
         ({"text": "x", "blocks": '{"type": "divider"}'}, "invalid_blocks_format"),
         ({"text": "x", "blocks": [{"type": "bogus"}]}, "invalid_blocks"),
         ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
+        ({"text": "x", "blocks": PICKERS[0]}, "invalid_blocks"),
+        ({"text": "x", "blocks": PICKERS[1]}, "invalid_blocks"),
         ({"text": "x", "attachments": "[{"}, "invalid_attachments"),
         ({"text": "x", "attachments": {"text": "y"}}, "invalid_attachments"),
         ({"text": {"not": "text"}}, "invalid_arguments"),

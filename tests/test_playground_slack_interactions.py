@@ -152,6 +152,17 @@ async def test_an_answer_address_expires(tmp_path):
             assert (response.status, (await response.json())["error"]) == (404, "expired_url")
 
 
+@pytest.mark.parametrize("thread_ts", ["1.000000", 7, None])
+async def test_an_answer_for_a_thread_that_is_not_there_stays_where_the_click_was(tmp_path, thread_ts):
+    async with running(tmp_path) as (side, slack):
+        root = await slack.say("root")
+        url = side.workspace.response_url(WEB, BEN, root, None)
+        body = {"text": "here", "response_type": "in_channel", "thread_ts": thread_ts}
+        async with slack.session.post(url, json=body) as response:
+            assert response.status == 200
+        assert [m["text"] for m in await slack.thread(root)] == ["root", "here"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"text": ""}', b'{"text": "x", "blocks": [{"type": "no"}]}'])
 async def test_an_answer_that_makes_no_sense_is_refused(tmp_path, body):
     async with running(tmp_path) as (side, slack):

@@ -172,6 +172,7 @@ def test_code_blocks_are_written_anew_so_that_nothing_ends_them_early(text, show
 @example("~~~\n@foo\n```\n~~~\n@foo")
 @example("- ```\n  @foo <b>\n- ```\n@foo <b>")
 @example("\\`@foo`<b>`")
+@example("_https://evil.example_ éwww.evil.example")
 def test_a_markdown_parser_finds_no_reference_link_image_or_tag_in_any_text(text):
     for token in MarkdownIt("commonmark").enable("table").parse(neutral.markdown(text, 2000)):
         assert token.type != "html_block"

@@ -189,8 +189,8 @@ def test_it_stops_at_the_first_error_and_says_what_was_done_and_what_was_not(rep
     said = repository.do('append "x" to README.md then delete nothing.txt then delete src/header.js')
     assert title(said) == 'Append "x" to README.md (stopped at step 2 of 3)'
     assert "step 2 of 3, “Delete nothing.txt”, failed: There is no file nothing.txt." in said
-    assert "Done before that:\n• README.md: 1 line added at the end" in said
-    assert "Not done:\n• Delete src/header.js" in said
+    assert "Done before that:\n- README.md: 1 line added at the end" in said
+    assert "Not done:\n- Delete src/header.js" in said
     assert (repository.folder / "src/header.js").exists()
     statuses = [entry["status"] for entry in repository.updates[-1]["entries"]]
     assert statuses == ["completed", "pending", "pending"]

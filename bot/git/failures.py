@@ -119,7 +119,7 @@ def remote_failure(what: str, stderr: str, access: GitAccess | None) -> GitFailu
     """The error for a failed step that talked to a remote: what was tried, what to do, what git said."""
     said = scrub(stderr, [access.password.reveal()] if access else ())
     kind = classify(said)
-    where = f" ({access.url})" if access else ""
+    where = f" ({access.url}, token: {access.password.name})" if access else ""
     advice = _ADVICE.get(kind, "git gave up.")
     return GitFailure(f"{what}{where}: {advice} Git said: {last_words(said)}", kind)
 
@@ -128,4 +128,5 @@ def last_words(stderr: str) -> str:
     """The end of git's own words on one line, without the hints it gives to people at a terminal."""
     lines = (line.removeprefix("remote:").strip() for line in stderr.splitlines())
     kept = " / ".join(line for line in lines if line and not line.startswith("hint:"))
-    return kept[-MAX_DETAIL:] if kept else "nothing"
+    printable = "".join(c if c.isprintable() else " " for c in kept)
+    return printable[-MAX_DETAIL:] if printable else "nothing"

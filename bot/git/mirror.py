@@ -68,8 +68,7 @@ class Mirror:
 
     async def default_branch(self, access: GitAccess) -> str:
         """The branch that the remote's HEAD names. GitError when the remote has none."""
-        output = await self._ls_remote(access, "--symref", "HEAD")
-        for line in output.splitlines():
+        for line in await self._ls_remote(access, "HEAD"):
             if line.startswith("ref: refs/heads/"):
                 return checked_branch(line.split("\t")[0].removeprefix("ref: refs/heads/"))
         raise GitError(f"{access.url} is empty: push a first commit to it, then ask again.")
@@ -77,19 +76,15 @@ class Mirror:
     async def remote_head(self, access: GitAccess, branch: str) -> CommitSha | None:
         """Where the remote has `branch` right now, None when it has no such branch."""
         ref = f"refs/heads/{checked_branch(branch)}"
-        output = await self._ls_remote(access, ref)
-        lines = (line.split("\t") for line in output.splitlines())
-        return next(
-            (checked_sha(sha) for sha, _, name in ((a, None, b) for a, b in lines) if name == ref), None
-        )
+        for line in await self._ls_remote(access, ref):
+            sha, _, name = line.partition("\t")
+            if name == ref:
+                return checked_sha(sha)
+        return None
 
-    async def _ls_remote(self, access: GitAccess, *args: str) -> str:
-        options = [arg for arg in args if arg.startswith("--")]
-        patterns = [arg for arg in args if not arg.startswith("--")]
-        output = await self.git.run(
-            "ls-remote", *options, "--", access.url, *patterns, what="Reading the repository", access=access
-        )
-        return output.text
+    async def _ls_remote(self, access: GitAccess, pattern: str) -> list[str]:
+        args = ("ls-remote", "--symref", "--", access.url, pattern)
+        return (await self.git.run(*args, what="Reading the repository", access=access)).text.splitlines()
 
     # -- reading what is here --------------------------------------------------------------------
 

@@ -36,9 +36,11 @@ async def context_of(
     return found
 
 
-def brief(prompt: Prompt, context: Sequence[str]) -> list[str]:
-    """The blocks of a prompt. The last one is the request itself."""
-    return [*context, prompt.text]
+def brief(prompt: Prompt, context: Sequence[str], repository: Repository) -> list[str]:
+    """The blocks of a prompt; the last is the request itself, without the words that chose the repository."""
+    name = re.escape(repository.name)
+    routing = re.compile(rf"\s*(?:\brepo\s?=\s?\S+|\bin\s+`?{name}`?(?![\w/]))", re.IGNORECASE)
+    return [*context, routing.sub("", prompt.text).strip() or prompt.text]
 
 
 def _lines(messages: Sequence[ThreadMessage]) -> str:

@@ -193,7 +193,7 @@ class Sessions:
     # -- inside ----------------------------------------------------------------------------------
 
     async def _owing(self) -> list[SessionId]:
-        """The marked sessions. One whose file was never made was marked right before a crash: it owes nothing."""
+        """The marked sessions; one without a file was marked right before a crash, and owes nothing."""
         found = []
         for name in await self.house.state.marked():
             if self.house.store.exists(name):

@@ -74,6 +74,9 @@ class Turn:
             await self._was_stopped()
         except UserError as error:
             await self._failed(str(error))
+        except TimeoutError:
+            limit = self._house.settings.limits.turn_seconds
+            await self._failed(f"It took longer than the limit of {limit} s. Ask for less at a time.")
         except Exception:  # nothing ends in silence
             incident = uuid.uuid4().hex[:8]
             log.exception(
@@ -175,10 +178,8 @@ class Turn:
         agent = await self._bench.agent(recipe, None)
         await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
         await self._progress(f"Ready in {repository.name}", done=True)
-        blocks = [
-            text_block(text)
-            for text in brief(self._prompt, await context_of(self._house, session, self._prompt, repository))
-        ]
+        context = await context_of(self._house, session, self._prompt, repository)
+        blocks = [text_block(text) for text in brief(self._prompt, context, repository)]
         self._phase = "working"
         reason = await self._bench.prompt(blocks, self._record.take)
         await self._record.close()

@@ -17,7 +17,7 @@ from bot.acp.turn import AgentLimits, StopReason
 from bot.domain import AgentRecipe, CommitSha, Lease, LeaseRequest, Repository, Sandbox, SandboxId, SessionId
 from bot.errors import SandboxError, SandboxGone, SandboxUnreachable, UserError
 from bot.git import Mirror, sandbox_side
-from bot.sandbox_io import check, output, write_file
+from bot.sandbox_io import check, output, write_files
 from bot.sessions.house import House
 
 log = logging.getLogger(__name__)
@@ -165,8 +165,8 @@ class Workbench:
             ),
         )
         sandbox = self._sandbox
-        for path, content in recipe.files.items():
-            await write_file(sandbox, f"{sandbox.home}/{path}", content)
+        if recipe.files:
+            await write_files(sandbox, sandbox.home, recipe.files)
         process = await sandbox.exec(recipe.command, cwd=sandbox.workspace, env=self._environment(recipe.env))
         await client.start(process, sandbox.workspace, session_id=resume)
         self._agent = client

@@ -14,13 +14,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import SessionId
 from bot.sessions import OWED, Sessions
+from bot.slack.calls import LONGEST_PAUSE_SECONDS, UNREACHABLE, Outcome, outcome, pause_after, reason
 from bot.slack.progress import Progress
 from bot.slack.render import Blocks, render
 from storage import SessionFile
@@ -29,21 +29,6 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "threadsmith_outbox"
 REQUEST_SECONDS = 10.0
-_LONGEST_PAUSE_SECONDS = 60.0
-_HOPELESS = frozenset(
-    {
-        "channel_not_found",
-        "is_archived",
-        "not_in_channel",
-        "thread_not_found",
-        "message_not_found",
-        "cant_update_message",
-        "restricted_action",
-        "account_inactive",
-        "token_revoked",
-        "msg_too_long",
-    }
-)
 _NAMESPACE = uuid.UUID("8b0f3f5e-3b1c-4d6a-9a41-6f7a6e1d5b11")
 
 
@@ -88,26 +73,26 @@ class Outbox:
         await self._sessions.settle(session)
 
     async def _send_until_sure(self, file: SessionFile, row: dict[str, Any]) -> None:
-        """Try until it is out or hopeless; a later message never overtakes an earlier one of its thread."""
+        """Try until it is out or refused; a later message never overtakes an earlier one of its thread."""
         pause = 0.5
         while True:
             try:
                 result = await self._send(file, row)
                 await file.effect_done(row["id"], result)
                 return
-            except SlackApiError as error:
-                reason = str(error.response.get("error"))
-                if reason in _HOPELESS:
-                    log.error("cannot post %s: Slack says %s", row["key"], reason)
-                    await file.effect_failed(row["id"], reason, retry=False)
+            except UNREACHABLE as error:
+                means = outcome(error)
+                if means is Outcome.REFUSED:
+                    log.error("cannot post %s: Slack says %s", row["key"], reason(error))
+                    await file.effect_failed(row["id"], reason(error), retry=False)
                     return
-                pause = _pause_after(error, pause)
-                log.warning("posting %s: Slack says %s; again in %.1f s", row["key"], reason, pause)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("posting %s: %s; again in %.1f s", row["key"], type(error).__name__, pause)
-            row = {**row, "state": "sending"}
+                pause = pause_after(error, pause)
+                log.warning("posting %s: %s; again in %.1f s", row["key"], reason(error), pause)
+                if means is Outcome.PASSING:
+                    await file.effect_failed(row["id"], reason(error), retry=True)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            row = next(each for each in await file.effects(kind_prefix="thread.") if each["id"] == row["id"])
 
     async def _send(self, file: SessionFile, row: dict[str, Any]) -> dict[str, Any]:
         session = await file.session()
@@ -201,10 +186,3 @@ def _body(response: AsyncSlackResponse) -> dict[str, Any]:
 
 def _full_key(session: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return f"{session['id']}:{row['key']}"
-
-
-def _pause_after(error: SlackApiError, pause: float) -> float:
-    try:
-        return max(pause, float(error.response.headers.get("Retry-After", 0)))
-    except (TypeError, ValueError):
-        return pause

@@ -11,15 +11,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain import EventType, SessionId
 from bot.sessions import Sessions
+from bot.slack.calls import UNREACHABLE, pause_after, reason, repeatable
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import Chunk, ChunkWriter
 from bot.slack.workspace import SlackWorkspace
@@ -30,7 +30,6 @@ _TICK_SECONDS = 0.4
 _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, appends or not
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
-_UNREACHABLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 _ENDS = frozenset(
     {EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED, EventType.QUESTION_ASKED}
 )
@@ -75,8 +74,11 @@ class Progress:
         await self.react(channel, ts, "eyes")
 
     async def react(self, channel: str, ts: str, name: str) -> None:
-        await self._try(
-            "reactions.add", {"channel": channel, "timestamp": ts, "name": name}, {"already_reacted"}
+        await repeatable(
+            self.client,
+            "reactions.add",
+            {"channel": channel, "timestamp": ts, "name": name},
+            {"already_reacted"},
         )
 
     async def status(self, session: Mapping[str, Any], status: str) -> None:
@@ -84,7 +86,7 @@ class Progress:
         arguments = {"channel_id": session["channel"], "thread_ts": session["thread_ts"], "status": status}
         if session.get("title"):
             arguments["title"] = str(session["title"])[:200]
-        await self._try("agents.sessions.setStatus", arguments, set())
+        await repeatable(self.client, "agents.sessions.setStatus", arguments)
 
     async def take_up(self, session_id: SessionId) -> None:
         """After a restart: what an earlier boot may not have shown any more, and what it left open."""
@@ -103,14 +105,17 @@ class Progress:
             answer = await self.client.conversations_replies(
                 channel=session["channel"], ts=session["thread_ts"], include_all_metadata=True, limit=200
             )
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             log.warning("session %s: cannot look for open streams (%s)", session_id, type(error).__name__)
             return
         ours = [m["ts"] for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
         for ts in ours[-5:]:
             arguments = {"channel": session["channel"], "ts": ts}
-            await self._try(
-                "chat.stopStream", arguments, {"message_not_in_streaming_state", "message_not_found"}
+            await repeatable(
+                self.client,
+                "chat.stopStream",
+                arguments,
+                {"message_not_in_streaming_state", "message_not_found"},
             )
 
     def forget(self, session: SessionId, viewer: Viewer) -> None:
@@ -119,16 +124,6 @@ class Progress:
 
     async def close(self) -> None:
         await asyncio.gather(*(viewer.cancel() for viewer in list(self._viewers.values())))
-
-    async def _try(self, method: str, arguments: dict[str, Any], fine: Collection[str]) -> None:
-        """Decoration: worth one try, never worth failing for."""
-        try:
-            await self.client.api_call(method, json=arguments)
-        except SlackApiError as error:
-            if error.response.get("error") not in fine:
-                log.warning("%s: Slack says %s", method, error.response.get("error"))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("%s: %s", method, type(error).__name__)
 
 
 class Viewer:
@@ -169,8 +164,8 @@ class Viewer:
             self._news.clear()
             try:
                 ended, more = await self._look()
-            except _UNREACHABLE as error:
-                log.warning("session %s: progress not shown (%s)", self._session_id, _reason(error))
+            except UNREACHABLE as error:
+                log.warning("session %s: progress not shown (%s)", self._session_id, reason(error))
                 self._note_refusal(error)
                 ended = False
             if ended or self._author is None or self._hurry.is_set():
@@ -248,10 +243,12 @@ class Viewer:
         if ts is None:
             return
         closing = self._writer.closing(self._failed)
-        try:
-            await self._call("chat.stopStream", {"ts": ts, **({"chunks": closing} if closing else {})})
-        except _UNREACHABLE as error:
-            log.warning("session %s: a stream was left open (%s)", self._session_id, _reason(error))
+        arguments = {
+            "channel": self._session["channel"],
+            "ts": ts,
+            **({"chunks": closing} if closing else {}),
+        }
+        await repeatable(self._progress.client, "chat.stopStream", arguments, _NO_STREAM)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         arguments = {"channel": self._session["channel"], **arguments}
@@ -259,10 +256,6 @@ class Viewer:
         return answer if isinstance(answer, dict) else {}
 
     def _note_refusal(self, error: BaseException) -> None:
-        if isinstance(error, SlackApiError) and error.response.get("error") == "ratelimited":
-            self._progress.appends.hold(float(error.response.headers.get("Retry-After", 5)))
+        if reason(error) == "ratelimited":
+            self._progress.appends.hold(pause_after(error, 1.0))
         self._news.set()  # the cursor stayed, so the same events are tried again
-
-
-def _reason(error: BaseException) -> str:
-    return str(error.response.get("error")) if isinstance(error, SlackApiError) else type(error).__name__

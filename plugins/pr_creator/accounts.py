@@ -43,8 +43,8 @@ class Accounts:
         if not self._settings.fallback_to_bot:
             raise UserError(
                 f"{person.name} has no GitHub account linked, so nothing can be pushed in their name. "
-                f"Whoever runs the bot links one: add [pr_creator.people.{person.id}] with login, id and token "
-                "to config.toml."
+                f"Whoever runs the bot links one: add [pr_creator.people.{person.id}] with login, id and "
+                "token to config.toml."
             )
         note = f"by {self._settings.bot.login}, because {person.name} has no GitHub account linked"
         return Actor(self._settings.bot.login, self._settings.bot.token, "[pr_creator.bot]", note)

@@ -15,7 +15,7 @@ _INVISIBLE = "\u200b"  # keeps `@name` and `#12` from being references, and show
 _RENDERED_FENCES = frozenset({"mermaid", "math", "geojson", "topojson", "stl", "suggestion"})
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+#.-]{0,20})")
 _CODE = re.compile(r"(?<![`\\])`([^`\n]+)`(?!`)")
-_URL = re.compile(r"(?i)\b(?:(?:https?|ftp)://|www\.)[^\s`<>\"')\]]+")
+_URL = re.compile(r"(?i)(?:(?:https?|ftp)://|www\.)[^\s`<>\"')\]]+")
 _SPECIAL = re.compile(r"([\\<&\[\]$~`])")
 _REFERENCE = re.compile(r"(?i)(@(?=\w)|#(?=\d)|\bgh-(?=\d))")
 _INLINE_SPECIAL = re.compile(r"([*_])")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import Change, Effects, PullRequest, UserError
+from plugins.pr_creator import neutral
 from plugins.pr_creator.accounts import Accounts, Actor
 from plugins.pr_creator.github_client import GitHubClient, GitHubError, NewPull, Pull
 from plugins.pr_creator.texts import Texts, has_turn, marker
@@ -105,8 +106,8 @@ class Publisher:
         wrong = [
             name
             for name, got, sent in (
-                ("title", read.title, new.title),
-                ("description", _lines(read.body), _lines(new.body)),
+                ("title", _seen(read.title), _seen(new.title)),
+                ("description", _seen(read.body), _seen(new.body)),
                 ("branch", read.branch, new.branch),
                 ("base", read.base, new.base),
             )
@@ -155,7 +156,7 @@ class Publisher:
             return False
         await self.client.describe(actor, repository, number, body)
         read = await self.client.pull(actor, repository, number)
-        if _lines(read.body) != _lines(body):
+        if _seen(read.body) != _seen(body):
             raise UserError(
                 f"The description of {read.url} is not what was sent. Look at it, then ask again."
             )
@@ -179,9 +180,9 @@ class Publisher:
         return pull
 
 
-def _lines(text: str) -> str:
-    """GitHub stores line ends in its own way."""
-    return text.replace("\r\n", "\n").strip()
+def _seen(text: str) -> str:
+    """What a reader sees; line ends, spaces and invisible characters are GitHub's to store as it likes."""
+    return " ".join(neutral.visible(text).split())
 
 
 def _opened_note(actor: Actor, pull: Pull) -> str:

@@ -125,9 +125,9 @@ class Control:
         kind, number, value = REPLY.unpack(data)
         if kind == EXITED:
             return number not in self._answers and self._exit(number, value)
-        answer = self._answers.pop(number, None)
-        if answer is None or kind not in ((STARTED, FAILED) if number else (READY,)):
+        if number not in self._answers or kind not in ((STARTED, FAILED) if number else (READY,)):
             return False
+        answer = self._answers.pop(number)
         if kind == FAILED:
             self._running.pop(number, None)
         if not answer.done():

@@ -16,9 +16,9 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from bot import Bound, Limits, SandboxError, SandboxId, SandboxSpec, SnapshotId
 from plugins.sandbox_runner import layout, users
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 CREATE_SECONDS = 660.0
 WELL_SECONDS = 10.0
 SANDBOX_NAME = re.compile(r"[0-9a-f]{16}")
-P, T = ParamSpec("P"), TypeVar("T")
+T = TypeVar("T")
 PROBE = Limits(memory_mib=256, cores=1, disk_mib=16, processes=16, wall_seconds=60)
 
 
@@ -137,7 +137,7 @@ class LocalProvider:
             return None
         group = self._hierarchy.group(id)
         held.push_async_callback(group.remove)
-        return await whole(self._hierarchy.create, id, limits)
+        return await whole(partial(self._hierarchy.create, id, limits))
 
     def _keep(
         self,
@@ -225,9 +225,9 @@ class LocalProvider:
         return list(self._sandboxes)
 
 
-async def whole(step: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def whole(step: Callable[[], T]) -> T:
     """Run a step in a thread. One that is given up is waited for, so that it can be undone after."""
-    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments, **options))
+    running = asyncio.ensure_future(asyncio.to_thread(step))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -24,15 +24,18 @@ import ctypes
 import os
 import resource
 import select
-import signal
-import socket
 import struct
 import sys
 
 TYPE_CHECKING = False  # importing typing for it would be a third of this script's start-up time
 if TYPE_CHECKING:
+    import signal
+    import socket
     from collections.abc import Callable
     from typing import NoReturn
+else:  # what the public modules wrap: these import in no time, those take 8 ms of each start
+    import _signal as signal
+    import _socket as socket
 
 START, KILL = 1, 2
 READY, STARTED, FAILED, EXITED = 10, 11, 12, 13

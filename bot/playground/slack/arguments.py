@@ -56,7 +56,7 @@ class Arguments:
         if value is None:
             return None
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return str(value)
+            return whole(str(value))
         raise SlackError("invalid_arguments", f"[ERROR] must be a string [json-pointer:/{name}]")
 
     def need(self, name: str) -> str:
@@ -99,3 +99,8 @@ class Arguments:
     def without_token(self) -> Json:
         """All values but the token, for the request log."""
         return {key: value for key, value in self.values.items() if key != "token"}
+
+
+def whole(text: str) -> str:
+    """The text without half characters, which JSON can express but nothing can store."""
+    return text.encode(errors="replace").decode()

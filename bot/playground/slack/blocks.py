@@ -27,6 +27,7 @@ INTERACTIVE = frozenset(
 )
 # fmt: on
 MAX_BLOCKS = 50
+FEEDBACK = ("positive_button", "negative_button")
 
 
 def checked(value: Any) -> list[Json] | None:
@@ -47,10 +48,30 @@ def _checked_block(block: Any, index: int) -> Json:
         raise SlackError(
             "invalid_blocks", f"[ERROR] unsupported type: {block['type']} [json-pointer:/blocks/{index}/type]"
         )
+    if not all(_has_options_in_form(element) for element in _parts(block)):
+        raise SlackError("invalid_blocks", f"[ERROR] malformed options [json-pointer:/blocks/{index}]")
     filled = {key: _with_action_ids(value) for key, value in block.items()}
     if not filled.get("block_id"):
         filled["block_id"] = new_id()
     return filled
+
+
+def _parts(block: Json) -> list[Any]:
+    elements = block.get("elements")
+    return [*(elements if isinstance(elements, list) else []), block.get("accessory"), block.get("element")]
+
+
+def _has_options_in_form(element: Any) -> bool:
+    """Whether what is read again later, the options of an element, can be."""
+    if not isinstance(element, dict):
+        return True
+    groups = element.get("option_groups") or []
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        return False
+    lists = [element.get("options") or [], *(group.get("options") for group in groups)]
+    buttons = [element[key] for key in FEEDBACK if key in element]
+    found = [*lists, buttons]
+    return all(isinstance(o, list) and all(isinstance(item, dict) for item in o) for o in found)
 
 
 def _with_action_ids(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.playground.slack.arguments import whole
 from bot.playground.slack.errors import ControlError
 from bot.playground.slack.messages import Json
 
@@ -21,14 +22,14 @@ class Body:
         value = self._values.get(name)
         if not isinstance(value, str) or not value:
             raise ControlError(400, f"{name} must be a non-empty string")
-        return value
+        return whole(value)
 
     def maybe(self, name: str) -> str | None:
         """A string or nothing."""
         value = self._values.get(name)
         if value is not None and not isinstance(value, str):
             raise ControlError(400, f"{name} must be a string")
-        return value or None
+        return whole(value) if value else None
 
     def flag(self, name: str) -> bool:
         """A boolean, false where absent."""

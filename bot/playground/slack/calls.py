@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -112,6 +111,6 @@ def _start(value: str | None) -> int:
         word, _, offset = base64.b64decode(value, validate=True).decode().partition(":")
         if word == "offset" and offset.isdigit():
             return int(offset)
-    except (binascii.Error, UnicodeDecodeError):
-        pass
+    except ValueError:
+        pass  # not base64, or not text inside; refused below
     raise SlackError("invalid_cursor")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bot.playground import people
 from bot.playground.slack import views
 from bot.playground.slack.calls import Call, Handler, page_of
-from bot.playground.slack.clock import is_ts
 from bot.playground.slack.errors import SlackError
 from bot.playground.slack.messages import Json, Message
 
@@ -145,8 +146,9 @@ def _dm_of(users: list[str]) -> people.Channel:
 def history(call: Call) -> Json:
     """conversations.history: the newest first, without thread replies unless they were broadcast."""
     channel = call.joined_channel()
+    in_range = _range(call)
     seen = [message for message in call.workspace.messages.roots(channel.id) if _is_public(message)]
-    wanted = [message for message in reversed(seen) if _in_range(call, message)]
+    wanted = [message for message in reversed(seen) if in_range(message)]
     page, next_cursor = page_of(wanted, call.args)
     answer: Json = {"messages": [_root(call, message) for message in page], "has_more": bool(next_cursor)}
     answer["pin_count"] = 0
@@ -168,7 +170,8 @@ def replies(call: Call) -> Json:
     seen = [message for message in thread if _is_public(message)]
     if not seen:
         raise SlackError("thread_not_found")
-    wanted = [message for message in seen if message.ts == ts or _in_range(call, message)]
+    in_range = _range(call)
+    wanted = [message for message in seen if message.ts == ts or in_range(message)]
     page, next_cursor = page_of(wanted, call.args, default=1000)
     hide = views.REPLIES_HIDES
     answer: Json = {"messages": [_root(call, m, hide) for m in page], "has_more": bool(next_cursor)}
@@ -179,16 +182,18 @@ def _is_public(message: Message) -> bool:
     return not message.deleted and message.ephemeral_to is None
 
 
-def _in_range(call: Call, message: Message) -> bool:
+def _range(call: Call) -> Callable[[Message], bool]:
+    """Whether a message lies between `oldest` and `latest`, with them if `inclusive`."""
     oldest, latest = _bound(call, "oldest", "0"), _bound(call, "latest", "9999999999.0")
     if call.args.flag("inclusive"):
-        return oldest <= float(message.ts) <= latest
-    return oldest < float(message.ts) < latest
+        return lambda message: oldest <= float(message.ts) <= latest
+    return lambda message: oldest < float(message.ts) < latest
 
 
 def _bound(call: Call, name: str, default: str) -> float:
     value = call.args.text(name) or default
-    if not is_ts(value) and not value.replace(".", "", 1).isdigit():
+    digits = value.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit()):
         raise SlackError(f"invalid_ts_{name}")
     return float(value)
 

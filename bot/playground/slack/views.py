@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bot.playground import people
+from bot.playground.slack.blocks import FEEDBACK
 from bot.playground.slack.messages import Json, Message, Replies, Stream, elements
 
 # Slack's recorded responses differ in which keys of a message they carry; each name says what is left out.
@@ -180,14 +181,16 @@ def _action(element: Json) -> Json:
 def options(element: Json) -> list[Json]:
     """Every option of a select, its groups flattened; the two buttons of a feedback element."""
     if element.get("type") == "feedback_buttons":
-        return [element[key] for key in ("positive_button", "negative_button") if key in element]
+        return [element[key] for key in FEEDBACK if key in element]
     groups = element.get("option_groups") or []
     return [*(element.get("options") or []), *(option for group in groups for option in group["options"])]
 
 
-def plain(text: Json | str | None) -> str:
-    """The words of a text object."""
-    return text if isinstance(text, str) else str((text or {}).get("text", ""))
+def plain(text: object) -> str:
+    """The words of a text object; of a markdown block the text itself."""
+    if isinstance(text, dict):
+        return str(text.get("text", ""))
+    return text if isinstance(text, str) else ""
 
 
 def page_message(message: Message, replies: Replies | None) -> Json:

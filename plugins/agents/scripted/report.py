@@ -9,9 +9,9 @@ from .words import HINTS, NotUnderstood
 
 WHO = "I am the scripted agent, not a model: I do the few things I understand, word for word."
 TITLE = 72
-FORMS = "\n".join(f"• `{form}`" if "`" not in form else f"• {form}" for form in HINTS.values())
+FORMS = "\n".join(f"- `{form}`" if "`" not in form else f"- {form}" for form in HINTS.values())
 WHAT = (
-    f"I understand:\n{FORMS}\n• `list files`\n"
+    f"I understand:\n{FORMS}\n- `list files`\n"
     "Join several of them by “then”. Without `in path/to/file`, `replace` looks in every text file."
 )
 
@@ -37,7 +37,7 @@ def failed(steps: Sequence[Step], details: Sequence[str], problem: str, advice: 
     if advice:
         parts.append(f"What to do: {advice}")
     parts.append(f"Done before that:\n{_listed(details)}" if details else "Nothing was changed.")
-    left = [f"• {step.title}" for step in steps[at + 1 :]]
+    left = [f"- {step.title}" for step in steps[at + 1 :]]
     if left:
         parts.append("Not done:\n" + "\n".join(left))
     return "\n\n".join([*parts, f"_{WHO}_"])
@@ -67,4 +67,4 @@ def title(steps: Sequence[Step]) -> str:
 
 
 def _listed(details: Sequence[str]) -> str:
-    return "\n".join(f"• {detail}" for detail in details)
+    return "\n".join(f"- {detail}" for detail in details)

@@ -16,6 +16,7 @@ from .workspace import StepError, Workspace
 DIFF_BYTES = 64 * 1024
 DIFFS = 20
 SHOWN_OUTPUT = 1_200
+SHOWN_LINES = 8
 
 Update = dict[str, Any]
 
@@ -156,7 +157,9 @@ class Turn:
 
 
 def _fenced(output: str) -> str:
-    return f"\n```\n{output[-SHOWN_OUTPUT:]}\n```" if output else ""
+    """The last lines of an output, for people; the tool's own output has more."""
+    last = "\n".join(output.strip().splitlines()[-SHOWN_LINES:])[-SHOWN_OUTPUT:]
+    return f"\n```\n{last}\n```" if last else ""
 
 
 def _status(index: int, done: int, active: bool) -> str:

@@ -1,0 +1,219 @@
+"""Parts of the local provider a running sandbox shows too little of: filter, protocol, control groups."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from errno import EAFNOSUPPORT, ENOSYS, EPERM
+from pathlib import Path
+
+import pytest
+
+from bot import Limits, SandboxError, SandboxGone
+from plugins.sandbox_runner import seccomp
+from plugins.sandbox_runner.cgroups import find, settings
+from plugins.sandbox_runner.control import Control, encode
+from plugins.sandbox_runner.supervisor import EXITED, FAILED, READY, REPLY, STARTED
+
+LIMITS = Limits(memory_mib=100, cores=1.5, disk_mib=10, processes=20, wall_seconds=60)
+ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+ALLOWED = "allowed"
+Inside = tuple[Control, socket.socket]
+
+
+# -- the filter, run by an interpreter of the kernel's language --------------------------------------
+
+
+def verdict(machine: str, call: int, *arguments: int, arch: int | None = None) -> int | str:
+    """An errno, or ALLOWED."""
+    padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
+    data = struct.pack("=IIQ6Q", call, ARCHES[machine] if arch is None else arch, 0, *padded)
+    steps = list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+    loaded, at = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == 0x20:
+            (loaded,) = struct.unpack_from("=I", data, value)
+        elif code == 0x06:
+            return ALLOWED if value == 0x7FFF0000 else value & 0xFFFF
+        else:
+            yes = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+            at += if_true if yes else if_false
+
+
+@pytest.mark.parametrize(
+    ("machine", "mount", "read", "clone", "open_socket", "ioctl"),
+    [("x86_64", 165, 0, 56, 41, 16), ("aarch64", 40, 63, 220, 198, 29)],
+)
+def test_the_filter_refuses_and_allows(
+    machine: str, mount: int, read: int, clone: int, open_socket: int, ioctl: int
+) -> None:
+    assert verdict(machine, mount) == EPERM
+    assert verdict(machine, read) == ALLOWED
+    assert verdict(machine, 435) == ENOSYS  # clone3, whose flags are out of sight
+    assert verdict(machine, clone, 0x11) == ALLOWED
+    assert verdict(machine, clone, 0x003D0F00) == ALLOWED  # a thread
+    for namespace in (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert verdict(machine, clone, namespace | 0x11) == EPERM
+    assert [verdict(machine, open_socket, family) for family in (1, 2, 10, 16)] == [ALLOWED] * 4
+    assert [verdict(machine, open_socket, family) for family in (0, 3, 17, 38, 40, 44)] == [EAFNOSUPPORT] * 6
+    assert [verdict(machine, ioctl, 0, request) for request in (0x5412, 0x541C, 0x5413)] == [
+        EPERM,
+        EPERM,
+        ALLOWED,
+    ]
+
+
+def test_other_tables_of_calls_lead_nowhere() -> None:
+    assert verdict("x86_64", 0, arch=0x40000003) == ENOSYS  # 32 bit
+    assert verdict("x86_64", 0x40000000 | 165) == ENOSYS  # x32
+
+
+def test_an_architecture_without_a_table_is_refused() -> None:
+    with pytest.raises(SandboxError, match="riscv64"):
+        seccomp.program("riscv64")
+
+
+def test_the_kernel_takes_both_filters_as_well_formed() -> None:
+    for machine in ARCHES:
+        steps = list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+        assert len(steps) < 4096
+        assert all(
+            at + 1 + max(step[1], step[2]) < len(steps) for at, step in enumerate(steps) if step[0] & 7 == 5
+        )
+
+
+# -- a supervisor that was taken over ----------------------------------------------------------------
+
+
+class Ends:
+    """Remembers how a program ended."""
+
+    code: int | None = None
+
+    def exited(self, code: int) -> None:
+        self.code = code
+
+
+@pytest.fixture
+async def inside() -> AsyncIterator[Inside]:
+    host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(host)
+    inside.send(REPLY.pack(READY, 0, 0))
+    await control.ready()
+    yield control, inside
+    control.close("the test is over")
+    inside.close()
+
+
+async def start(control: Control, ends: Ends) -> asyncio.Task[int]:
+    starting = asyncio.create_task(control.start(ends, ["true"], "/", {}, [0, 1, 2]))
+    await asyncio.sleep(0)
+    return starting
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"x",
+        b"x" * 1000,
+        REPLY.pack(READY, 0, 0),
+        REPLY.pack(STARTED, 7, 0),
+        REPLY.pack(FAILED, 0, 2),
+        REPLY.pack(EXITED, 1, 0),  # before it was started
+        REPLY.pack(READY, 1, 0),
+        REPLY.pack(99, 1, 0),
+    ],
+)
+async def test_a_record_nobody_asked_for_ends_the_talk(inside: Inside, record: bytes) -> None:
+    control, hostile = inside
+    starting = await start(control, Ends())
+    hostile.send(record)
+    assert "broke the protocol" in await control.ended
+    with pytest.raises(SandboxGone):
+        await starting
+
+
+@pytest.mark.parametrize("code", [-1, 256, 2**31 - 1])
+async def test_an_impossible_exit_code_ends_the_talk(inside: Inside, code: int) -> None:
+    control, hostile = inside
+    ends = Ends()
+    starting = await start(control, ends)
+    hostile.send(REPLY.pack(STARTED, 1, 0))
+    assert await starting == 1
+    hostile.send(REPLY.pack(EXITED, 1, code))
+    assert "broke the protocol" in await control.ended
+    assert ends.code is None
+
+
+async def test_a_program_ends_once(inside: Inside) -> None:
+    control, hostile = inside
+    ends = Ends()
+    starting = await start(control, ends)
+    for kind, value in ((STARTED, 0), (EXITED, 3), (EXITED, 4)):
+        hostile.send(REPLY.pack(kind, 1, value))
+    assert await starting == 1
+    assert "broke the protocol" in await control.ended
+    assert ends.code == 3
+
+
+async def test_descriptors_it_sends_are_dropped(inside: Inside) -> None:
+    control, hostile = inside
+    starting = await start(control, Ends())
+    before = len(os.listdir("/proc/self/fd"))
+    gifts = array.array("i", [0, 1, 2])
+    hostile.sendmsg([REPLY.pack(STARTED, 1, 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, gifts)])
+    await starting
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_silent_end_is_noticed(inside: Inside) -> None:
+    control, hostile = inside
+    hostile.close()
+    assert "ended" in await control.ended
+    with pytest.raises(SandboxGone):
+        await control.start(Ends(), ["true"], "/", {}, [0, 1, 2])
+
+
+@pytest.mark.parametrize("env", [{"": "x"}, {"A=B": "x"}, {"A": "x\0B=y"}])
+def test_a_variable_cannot_smuggle_another_in(env: dict[str, str]) -> None:
+    with pytest.raises(SandboxError):
+        encode(["true"], "/", env)
+
+
+# -- control groups ----------------------------------------------------------------------------------
+
+
+def test_both_versions_are_told_the_same_bounds() -> None:
+    first = {name: dict(settings(1, name, LIMITS)) for name in ("memory", "pids", "cpu")}
+    second = {name: dict(settings(2, name, LIMITS)) for name in ("memory", "pids", "cpu")}
+    assert first["memory"]["memory.limit_in_bytes"] == second["memory"]["memory.max"] == str(100 << 20)
+    assert first["pids"] == second["pids"] == {"pids.max": "28"}
+    assert first["cpu"] == {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "150000"}
+    assert second["cpu"] == {"cpu.max": "150000 100000"}
+
+
+async def test_version_two_is_divided_from_the_root_down(tmp_path: Path) -> None:
+    """A folder stands in for the hierarchy: which files are written, and where the group is."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids")
+    found = find("a/b", f"cgroup2 {tmp_path} cgroup2 rw 0 0")
+    assert found is not None
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
+    group = found.create("one", LIMITS)
+    assert group.joins() == [str(tmp_path / "a" / "b" / "one" / "cgroup.procs")]
+    assert (tmp_path / "a" / "b" / "one" / "memory.max").read_text() == str(100 << 20)
+    (tmp_path / "a" / "b" / "one" / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
+    assert group.memory_kills() == 1
+
+
+@pytest.mark.parametrize(
+    "mounts", ["", "cgroup2 /nowhere cgroup2 rw 0 0", "cgroup /proc/none cgroup rw,memory 0 0"]
+)
+def test_where_no_group_can_be_made_there_is_no_hierarchy(mounts: str) -> None:
+    assert find("a", mounts) is None
