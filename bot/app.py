@@ -27,6 +27,7 @@ from bot.slack.commands import SlackCommands
 from bot.slack.edge import SlackEdge
 from bot.slack.listener import Listener
 from bot.slack.outbox import Outbox
+from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
 from bot.web.server import Ping, WebServer
@@ -177,6 +178,7 @@ class Bot:
         self._stack.push_async_callback(self.sessions.close)
         self._listeners = (self.outbox.notify, self.progress.notify, observers.notify)
         self.commands = SlackCommands(permissions, workspace, self.settings.slack.command)
+        register_own_commands(self.commands, client, self.house.index)
         self.plugins.call_sync("register_commands", commands=self.commands)
         listener = Listener(client, self.sessions, permissions, workspace, self.progress)
         backfill = Backfill(client, workspace, self.house.state, self.house.index, listener)

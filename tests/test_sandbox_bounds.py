@@ -127,6 +127,27 @@ async def test_a_kill_after_the_end_still_ends_what_was_started(sandbox: Sandbox
     assert "7531" not in await sh(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
 
 
+async def test_a_start_that_is_given_up_leaves_no_program(sandbox: Sandbox) -> None:
+    starting = asyncio.create_task(sandbox.exec(["sleep", "6420"]))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert "6420" not in await sh(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+
+
+async def test_a_stream_has_one_reader_at_a_time(sandbox: Sandbox) -> None:
+    process = await sandbox.exec(["sleep", "1000"])
+    first = asyncio.ensure_future(anext(process.stdout()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="one reader"):
+        await anext(process.stdout())
+    await process.kill()
+    with pytest.raises(StopAsyncIteration):
+        await first
+
+
 async def test_a_stream_ends_though_a_silent_child_holds_it(sandbox: Sandbox) -> None:
     process = await sandbox.exec(["/bin/sh", "-c", "sleep 1000 & echo up"])
     async with asyncio.timeout(20):

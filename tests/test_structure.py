@@ -457,6 +457,9 @@ def test_functions_are_short():
     assert sizes[len(sizes) * 9 // 10] <= 30
 
 
+_MADE_BY_TOOLS = {"__pycache__", "node_modules", ".hypothesis", ".pytest_cache"}
+
+
 def texts() -> Iterator[tuple[str, str]]:
     """Every text file that ships or is read by people, with its content."""
     loose = [
@@ -464,7 +467,7 @@ def texts() -> Iterator[tuple[str, str]]:
     ]
     tree = [path for top in (*PRODUCT, "extension", "tests", ".ci") for path in (ROOT / top).rglob("*")]
     for path in [ROOT / "Makefile", *loose, *tree]:
-        if path.is_file() and "__pycache__" not in path.parts and "node_modules" not in path.parts:
+        if path.is_file() and not _MADE_BY_TOOLS.intersection(path.parts):
             yield path.relative_to(ROOT).as_posix(), path.read_bytes().decode(errors="replace")
 
 

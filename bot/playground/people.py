@@ -87,9 +87,7 @@ CHANNELS = {
     )
 }
 
-COMMANDS = (
-    Command("/threadsmith", "Ask Threadsmith about sessions, or tell it what to do", "[help | sessions | …]"),
-)
+COMMANDS = (Command("/threadsmith", "Ask Threadsmith about its work", "[help | sessions]"),)
 
 
 def person_named(name: str) -> Person | None:

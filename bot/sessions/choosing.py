@@ -36,6 +36,7 @@ async def permitted(house: House, file: SessionFile, prompt: Prompt) -> Prompt:
         raise UserError(allowed.reason)
     action = Action.STEER if session["repository"] else Action.START
     await house.permissions.require(person, action, Subject(session=prompt.session))
+    await _few_enough(house, prompt)
     most = house.settings.limits.message_chars
     if len(prompt.text) > most:
         raise UserError(f"That message is longer than {most} characters. Send a shorter one.")
@@ -45,6 +46,19 @@ async def permitted(house: House, file: SessionFile, prompt: Prompt) -> Prompt:
     if not session["title"]:
         await file.update_session(title=title_of(text))
     return replace(prompt, author=person, text=text)
+
+
+async def _few_enough(house: House, prompt: Prompt) -> None:
+    """Raises UserError when too many sessions of this author are unfinished."""
+    most, found = house.settings.limits.sessions_per_person, 0
+    for session in await house.state.marked():
+        if session == prompt.session or not house.store.exists(session):
+            continue
+        async with house.store.use(session) as file:
+            unfinished = await file.prompts(("queued", "running", "waiting"))
+        found += any(row["author_id"] == prompt.author.id for row in unfinished)
+    if found >= most:
+        raise UserError(f"You have {found} unfinished requests in other threads, and {most} is the limit.")
 
 
 class Choosing:
@@ -90,13 +104,19 @@ class Choosing:
             channel_id=session["channel"],
             channel_name=await directory.channel_name(session["channel"]),
             thread=await directory.thread(thread, self._prompt.message_ts, _THREAD_MESSAGES),
-            repositories=allowed,
+            repositories=[await self._with_facts(each) for each in allowed],
             current=session["repository"],
         )
         found = await self._house.plugins.first("choose_repository", question=question)
         if isinstance(found, RepositoryChoice | RepositoryAsk):
             return found
         return RepositoryAsk("Nothing here says which one.")
+
+    async def _with_facts(self, repository: Repository) -> Repository:
+        """With what plugins know of it in its description."""
+        answers = await self._house.plugins.call("repository_facts", repository=repository)
+        facts = [repository.description, *(str(answer.value) for answer in answers if answer.value)]
+        return replace(repository, description=" ".join(fact for fact in facts if fact))
 
     async def _ask(self, ask: RepositoryAsk, allowed: list[Repository]) -> None:
         first = [each for name in ask.candidates for each in allowed if each.name == name]

@@ -164,6 +164,7 @@ class Landing:
                 message=f"{title}\n\nAsked for by {self._prompt.author.name} through Threadsmith.",
                 date=self._prompt.accepted_at,
             )
+            notes = _notes(self._prompt, author, committer, collected.outside_links)
         if commit is None:
             return None
         files = await file_changes(mirror, ground.target, commit)
@@ -178,6 +179,7 @@ class Landing:
             "files": [asdict(each) for each in files],
             "summary": summary,
             "title": title,
+            "notes": notes,
             "previous": asdict(ground.previous) if ground.previous else None,
         }
 
@@ -199,8 +201,7 @@ class Landing:
         await self._effects.once(PUSH, push_key(self._prompt), intent=intent, find=look, do=do)
         await self._stage(Stage.PULL_REQUEST)
         landed = await self._publish(await self._change(intent))
-        if access.note:
-            landed.notes.append(access.note)
+        landed.notes += [*intent["notes"], *([access.note] if access.note else [])]
         return landed
 
     async def _publish(self, change: Change) -> Landed:
@@ -247,6 +248,20 @@ class Landing:
             if identity is not None:
                 found[identity.email] = identity
         return list(found.values())
+
+
+def _notes(
+    prompt: Prompt, author: GitIdentity | None, committer: GitIdentity, outside_links: Sequence[str]
+) -> list[str]:
+    """What people should know of a commit that they would not expect."""
+    notes = []
+    if author is None:
+        name = prompt.author.name
+        notes.append(f"Committed as {committer.name}, because {name} has no account linked.")
+    if outside_links:
+        shown = ", ".join(outside_links[:3])
+        notes.append(f"It holds symbolic links that point out of the repository: {shown}. Look at them.")
+    return notes
 
 
 def push_key(prompt: Prompt) -> str:

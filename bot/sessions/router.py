@@ -59,6 +59,9 @@ class Sessions:
         owed = await self._owing()
         for session in owed:
             async with self.house.store.use(session) as file:
+                lease = await file.lease()
+                if lease is not None and lease["epoch"] < self.house.epoch:
+                    await file.set_lease(None)  # what the provider kept of it, the provider sweeps
                 for row in await file.requeue_running(self.house.epoch):
                     log.warning("session %s: prompt %s was cut off and runs again", session, row["id"])
             self._wake(session)

@@ -64,6 +64,7 @@ class Turn:
 
     async def run(self) -> None:
         """Everything, the end included. Raises only when even the end could not be written."""
+        await self._file.stage(self.prompt_id, Stage.ACCEPT, self._prompt.accepted_at)
         self._job = asyncio.create_task(self._decide_and_work(), name=f"turn {self.prompt_id}")
         ended = True
         try:
@@ -199,16 +200,7 @@ class Turn:
         fetching = asyncio.create_task(landing.ground(mirror, session))
         try:
             await self._stage(Stage.LEASE)
-            if await self._bench.open(repository, self._progress):
-                await self._file.record(
-                    [
-                        NewEvent(
-                            EventType.SANDBOX_LEASED,
-                            {"sandbox": self._bench.sandbox_id, "cold": True},
-                            self.prompt_id,
-                        )
-                    ]
-                )
+            await self._bench.open(repository, self._progress)
             self._ground = await fetching
         except BaseException:
             fetching.cancel()

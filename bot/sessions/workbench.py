@@ -14,11 +14,22 @@ from typing import Any
 from bot.acp.client import AgentClient
 from bot.acp.inbox import OnUpdate
 from bot.acp.turn import AgentLimits, StopReason
-from bot.domain import AgentRecipe, CommitSha, Lease, LeaseRequest, Repository, Sandbox, SandboxId, SessionId
+from bot.domain import (
+    AgentRecipe,
+    CommitSha,
+    EventType,
+    Lease,
+    LeaseRequest,
+    Repository,
+    Sandbox,
+    SandboxId,
+    SessionId,
+)
 from bot.errors import SandboxError, SandboxGone, SandboxUnreachable, UserError
 from bot.git import Mirror, sandbox_side
 from bot.sandbox_io import check, output, write_files
 from bot.sessions.house import House
+from storage import NewEvent
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +55,12 @@ class Workbench:
     def leased(self) -> bool:
         return self._lease is not None
 
-    @property
-    def sandbox_id(self) -> SandboxId | None:
-        return self._lease.sandbox.id if self._lease is not None else None
-
     # -- the sandbox -----------------------------------------------------------------------------
 
-    async def open(self, repository: Repository, progress: Callable[[str], Awaitable[None]]) -> bool:
-        """Have a living sandbox for this repository; true when a new one had to be leased."""
+    async def open(self, repository: Repository, progress: Callable[[str], Awaitable[None]]) -> None:
+        """Have a living sandbox for this repository."""
         if self._lease is not None and self._repository == repository.name and await self._alive(self._lease):
-            return False
+            return
         await self.release()
         request = LeaseRequest(self._session, repository, self._house.epoch, None, progress)
         lease = await self._house.plugins.first("lease_sandbox", limit=None, request=request)
@@ -62,7 +69,7 @@ class Workbench:
                 "No plugin offers a sandbox. Enable `sandbox_runner`, or one like it, in the settings."
             )
         self._lease, self._repository = lease, repository.name
-        return True
+        await self._note_lease(lease)
 
     async def release(self) -> None:
         """Give the sandbox back; safe to call at any time."""
@@ -75,6 +82,20 @@ class Workbench:
         if lease is not None:
             with contextlib.suppress(SandboxError):
                 await lease.release()
+            await self._note_release(lease.sandbox.id)
+
+    async def _note_lease(self, lease: Lease) -> None:
+        sandbox = lease.sandbox
+        row = {"sandbox": sandbox.id, "provider": sandbox.provider, "epoch": self._house.epoch}
+        data = {"sandbox": sandbox.id, "provider": sandbox.provider, "cold": lease.cold}
+        async with self._house.store.use(self._session) as file:
+            await file.set_lease(row)
+            await file.record([NewEvent(EventType.SANDBOX_LEASED, data)])
+
+    async def _note_release(self, sandbox: SandboxId) -> None:
+        async with self._house.store.use(self._session) as file:
+            await file.set_lease(None)
+            await file.record([NewEvent(EventType.SANDBOX_RELEASED, {"sandbox": sandbox})])
 
     async def _alive(self, lease: Lease) -> bool:
         try:

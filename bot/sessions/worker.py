@@ -86,6 +86,7 @@ class SessionWorker:
             row = await file.claim(self._house.epoch)
             if row is None:
                 return False
+            await self._house.index.apply(await file.summary())
             self._turn = Turn(self._house, file, self._bench, row)
             try:
                 await self._turn.run()

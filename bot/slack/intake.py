@@ -6,6 +6,7 @@ untrusted: a field of the wrong type makes the whole body unread, never half rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from bot.slack.text import is_stop, mentions, plain, spoken_to
 
 PICK_REPOSITORY = "choose_repository"
 STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
-_PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
+_PERSON_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
+_STAMP = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,33 @@ class _Unreadable(Exception):
 
 
 def _text(source: Mapping[str, Any], key: str) -> str:
-    value = source.get(key)
-    if not isinstance(value, str) or not value:
+    value = _maybe(source, key)
+    if not value:
         raise _Unreadable(key)
     return value
+
+
+def _maybe(source: Mapping[str, Any], key: str) -> str:
+    """A text that may be left out: "" then."""
+    value = source.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _Unreadable(key)
+    return value
+
+
+def _stamp(source: Mapping[str, Any], key: str) -> str:
+    """Slack's name of a message: seconds with a fraction."""
+    value = _text(source, key)
+    if not _STAMP.fullmatch(value):
+        raise _Unreadable(key)
+    return value
+
+
+def _thread(source: Mapping[str, Any], ts: str) -> str:
+    """The thread a message is in; one outside any thread begins its own."""
+    return _stamp(source, "thread_ts") if source.get("thread_ts") is not None else ts
 
 
 def _table(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -113,34 +138,34 @@ def read(body: Mapping[str, Any], me: str) -> Intake | None:
 
 
 def _event(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
-    kind = event.get("type")
+    kind = _maybe(event, "type")
     if kind in {"message", "app_mention"}:
         return _message(team, event, me)
     if kind == "agent_session_stopped":
         return StopPressed(
-            team, _text(event, "channel"), _text(event, "user"), _text(event, "thread_ts"), None
+            team, _text(event, "channel"), _text(event, "user"), _stamp(event, "thread_ts"), None
         )
-    if kind == "reaction_added" and event.get("reaction") in STOP_REACTIONS:
+    if kind == "reaction_added" and _maybe(event, "reaction") in STOP_REACTIONS:
         item = _table(event, "item")
         if item.get("type") != "message":
             return None
-        return StopPressed(team, _text(item, "channel"), _text(event, "user"), None, _text(item, "ts"))
+        return StopPressed(team, _text(item, "channel"), _text(event, "user"), None, _stamp(item, "ts"))
     return None
 
 
 def _message(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
     channel = _text(event, "channel")
-    subtype = event.get("subtype")
+    subtype = _maybe(event, "subtype")
     if subtype == "message_changed":
         return _edited(team, channel, _table(event, "message"), _table(event, "previous_message"), me)
     if subtype == "message_deleted":
         gone = _table(event, "previous_message")
-        ts = _text(event, "deleted_ts")
-        return Deleted(channel, ts, ThreadKey(team, channel, str(gone.get("thread_ts") or ts)))
+        ts = _stamp(event, "deleted_ts")
+        return Deleted(channel, ts, ThreadKey(team, channel, _thread(gone, ts)))
     if subtype not in _PERSON_SUBTYPES or event.get("bot_id") or event.get("user") == me:
         return None
-    ts, user, raw = _text(event, "ts"), _text(event, "user"), str(event.get("text") or "")
-    thread_ts = event.get("thread_ts")
+    ts, user, raw = _stamp(event, "ts"), _text(event, "user"), _maybe(event, "text")
+    thread_ts = _thread(event, "")
     direct = event.get("channel_type") == "im"
     mentioned = event.get("type") == "app_mention" or me in mentions(raw)
     if not (direct or mentioned or thread_ts):
@@ -149,10 +174,10 @@ def _message(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
         return None  # people talking to each other in our thread
     text = plain(raw, me)
     return Said(
-        thread=ThreadKey(team, channel, str(thread_ts or ts)),
+        thread=ThreadKey(team, channel, thread_ts or ts),
         ts=ts,
         user=user,
-        user_team=str(event.get("user_team") or event.get("team") or team),
+        user_team=_maybe(event, "user_team") or _maybe(event, "team") or team,
         text=text,
         addressed=direct or mentioned,
         stop=is_stop(text),
@@ -164,9 +189,9 @@ def _edited(
 ) -> Edited | None:
     if now.get("bot_id") or now.get("user") == me or now.get("text") == before.get("text"):
         return None
-    ts = _text(now, "ts")
-    thread = ThreadKey(team, channel, str(now.get("thread_ts") or ts))
-    return Edited(channel, ts, thread, _text(now, "user"), plain(str(now.get("text") or ""), me))
+    ts = _stamp(now, "ts")
+    thread = ThreadKey(team, channel, _thread(now, ts))
+    return Edited(channel, ts, thread, _text(now, "user"), plain(_maybe(now, "text"), me))
 
 
 def _picked(body: Mapping[str, Any]) -> Picked | None:
@@ -179,7 +204,7 @@ def _picked(body: Mapping[str, Any]) -> Picked | None:
     value = _text(_table(action, "selected_option"), "value")
     container, user = _table(body, "container"), _table(body, "user")
     message = _table(body, "message")
-    ts = str(container.get("thread_ts") or message.get("thread_ts") or _text(container, "message_ts"))
+    ts = _thread(container, "") or _thread(message, "") or _stamp(container, "message_ts")
     team = _text(_table(body, "team"), "id")
     thread = ThreadKey(team, _text(container, "channel_id"), ts)
-    return Picked(thread, _text(user, "id"), str(user.get("team_id") or team), value)
+    return Picked(thread, _text(user, "id"), _maybe(user, "team_id") or team, value)

@@ -8,7 +8,11 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
 _LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
 _SPECIAL = re.compile(r"<!([^>|]*)(?:\|([^>]*))?>")
-_INVISIBLE = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# Control characters, and what turns or hides the text around it: joiners, marks of direction, tags.
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 _STOP_WORDS = frozenset({"stop", "stop!", "stop.", "cancel", "halt"})
 
 
@@ -63,4 +67,5 @@ def shorten(text: str, limit: int) -> str:
 
 def harmless(text: str) -> str:
     """Markdown from an agent in which nothing is a mention or a broadcast to Slack."""
+    text = _INVISIBLE.sub("", text)
     return text.replace("<!", "‹!").replace("<@", "‹@").replace("<#", "‹#")

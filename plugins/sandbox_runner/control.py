@@ -69,9 +69,13 @@ class Control:
                 self._ask(REQUEST.pack(START, number) + body, answer, streams), ANSWER_SECONDS
             )
         except TimeoutError:
+            await self.kill(number)
             raise SandboxError(
                 f"The sandbox did not start {argv[0]!r} within {ANSWER_SECONDS:.0f} s."
             ) from None
+        except asyncio.CancelledError:  # nobody will ever hold it
+            await self.kill(number)
+            raise
         trouble = answer.result()
         if trouble:
             raise SandboxError(explain(argv[0], cwd, trouble))

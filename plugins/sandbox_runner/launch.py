@@ -1,4 +1,4 @@
-"""Stand on a stage and become a program: run as a script by the provider, with the standard library alone.
+"""Stand on a stage and become a program: a script of the provider's, with the standard library alone.
 
     python -I -S launch.py OP... -- PROGRAM ARGUMENT...
 

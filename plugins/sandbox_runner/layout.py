@@ -36,6 +36,8 @@ ETC = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "hostname": "sandbox\n",
 }
+# Imported and not run as a script, for the sake of its cached byte code: every sandbox waits for it.
+LAUNCH = "import sys; sys.path.append(sys.argv.pop(1)); import launch; sys.exit(launch.main(sys.argv[1:]))"
 HERE = Path(__file__).resolve().parent
 
 
@@ -70,7 +72,7 @@ def is_shareable(folder: Path, private: Path) -> bool:
 def launch(user: int | None, ops: Sequence[str], program: Sequence[str]) -> list[str]:
     """The command that runs a program on a stage; see `launch.py`."""
     who = [] if user is None else ["user", str(user)]
-    script = [sys.executable, "-I", "-S", str(HERE / "launch.py")]
+    script = [sys.executable, "-I", "-S", "-c", LAUNCH, str(HERE)]
     return [*script, "parent", str(os.getpid()), *who, *system(), *ops, "--", *program]
 
 

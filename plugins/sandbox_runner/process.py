@@ -24,19 +24,24 @@ class Pipe:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self._loop = asyncio.get_running_loop()
+        self._waited_for = False
         self.close = weakref.finalize(self, os.close, descriptor)
 
     async def ready(self, write: bool = False) -> None:
-        """Wait until it can be read, or written."""
+        """Wait until it can be read, or written. RuntimeError when somebody waits already."""
+        if self._waited_for:
+            raise RuntimeError("a stream of a sandbox's program has one reader, or one writer, at a time")
         loop = self._loop
         add, remove = (
             (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
         )
         event = asyncio.Event()
+        self._waited_for = True
         add(self.descriptor, event.set)
         try:
             await event.wait()
         finally:
+            self._waited_for = False
             remove(self.descriptor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,19 @@ class UserLease:
         os.close(self.descriptor)
 
 
+def is_nobody(user: int) -> bool:
+    """No account of this machine has the id."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return True
+    return False
+
+
 def lease(first: int, count: int) -> UserLease:
     """A free one of the range. The lock on its file ends with this process, however that ends."""
     LOCKS.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for user in range(first, first + count):
+    for user in filter(is_nobody, range(first, first + count)):
         descriptor = os.open(LOCKS / str(user), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

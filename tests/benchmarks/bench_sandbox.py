@@ -18,11 +18,14 @@ from plugins.sandbox_runner.settings import Settings
 
 SPEC = SandboxSpec(Limits(memory_mib=1024, disk_mib=1024))
 BARE = "bwrap --unshare-all --die-with-parent --ro-bind /usr /usr --proc /proc --dev /dev"
-FILES = "for d in $(seq 20); do mkdir -p d$d; for f in $(seq 20); do head -c 4096 /dev/urandom > d$d/$f; done; done"
+FILES = """
+for d in $(seq 20); do
+  mkdir -p d$d; for f in $(seq 20); do head -c 4096 /dev/urandom > d$d/$f; done
+done"""
 
 
 def run(rounds: int = 20) -> dict[str, float]:
-    """`... p50_ms` in milliseconds; `... ratio` to its baseline, measured in turns (400 files of 4 KiB copied)."""
+    """`p50_ms` in milliseconds, `ratio` to the baseline measured in turns; 400 files of 4 KiB are copied."""
     return asyncio.run(measure(rounds))
 
 
