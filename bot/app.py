@@ -26,7 +26,7 @@ from bot.slack.backfill import Backfill
 from bot.slack.commands import SlackCommands
 from bot.slack.edge import SlackEdge
 from bot.slack.listener import Listener
-from bot.slack.outbox import Outbox
+from bot.slack.outbox import REQUEST_SECONDS, Outbox
 from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
@@ -88,7 +88,7 @@ class Bot:
             self.settings.sections, self.settings.repositories, self.settings.data, epoch
         )
         self._register()
-        client, http = self._slack_client(await self._stack.enter_async_context(aiohttp.ClientSession()))
+        client, http = self._slack_client(await self._stack.enter_async_context(_http()))
         workspace = SlackWorkspace(client)
         permissions = Permissions(self.plugins, self.settings.permissions)
         self.house = House(
@@ -216,3 +216,8 @@ class Bot:
 
     def _notices(self) -> list[str]:
         return [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]
+
+
+def _http() -> aiohttp.ClientSession:
+    """Slack's SDK leaves the time limit to the session it is given; the outbox counts on this one."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.provider_contract import ProviderContract
+from bot.testing.provider_contract import ProviderContract
 from plugins.sandbox_runner.local import LocalProvider
 from plugins.sandbox_runner.settings import Settings
 

@@ -40,7 +40,13 @@ def envelope(event: Json) -> Json:
         "event_id": "Ev0SAMPLE",
         "event_time": 1700000000,
         "authorizations": [
-            {"enterprise_id": None, "team_id": TEAM, "user_id": ME, "is_bot": True, "is_enterprise_install": False}
+            {
+                "enterprise_id": None,
+                "team_id": TEAM,
+                "user_id": ME,
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
         ],
         "is_ext_shared_channel": False,
         "event": event,
@@ -49,7 +55,14 @@ def envelope(event: Json) -> Json:
 
 def message(text: str, **more: Any) -> Json:
     """A person's message in a channel."""
-    event = {"type": "message", "user": ADA, "ts": TS, "text": text, "channel": WEB, "channel_type": "channel"}
+    event = {
+        "type": "message",
+        "user": ADA,
+        "ts": TS,
+        "text": text,
+        "channel": WEB,
+        "channel_type": "channel",
+    }
     return {**event, "team": TEAM, **more}
 
 
@@ -99,7 +112,10 @@ CLICK: Json = {
             "type": "static_select",
             "action_id": PICK_REPOSITORY,
             "block_id": "question-3",
-            "selected_option": {"text": {"type": "plain_text", "text": "acme/ledger"}, "value": "3|acme/ledger"},
+            "selected_option": {
+                "text": {"type": "plain_text", "text": "acme/ledger"},
+                "value": "3|acme/ledger",
+            },
             "action_ts": "1700000002.000100",
         }
     ],
@@ -107,7 +123,10 @@ CLICK: Json = {
 RECORDED: dict[str, tuple[Json, Intake]] = {
     "a mention": (MENTION, Said(ThreadKey(TEAM, WEB, TS), TS, ADA, TEAM, "do it", True, False)),
     "a reply": (REPLY, Said(ThreadKey(TEAM, WEB, ROOT), TS, ADA, TEAM, "and more", False, False)),
-    "a direct message": (DIRECT, Said(ThreadKey(TEAM, "D0ADASAMPL", TS), TS, ADA, TEAM, "do it", True, False)),
+    "a direct message": (
+        DIRECT,
+        Said(ThreadKey(TEAM, "D0ADASAMPL", TS), TS, ADA, TEAM, "do it", True, False),
+    ),
     "an edit": (EDIT, Edited(WEB, TS, ThreadKey(TEAM, WEB, ROOT), ADA, "new")),
     "a deletion": (DELETION, Deleted(WEB, TS, ThreadKey(TEAM, WEB, ROOT))),
     "a cross": (REACTION, StopPressed(TEAM, WEB, ADA, None, TS)),
@@ -174,7 +193,9 @@ strange = st.recursive(
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The path of every field in a body."""
     found = [at] if at else []
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, inner in children:
         found += places(inner, (*at, key))
     return found

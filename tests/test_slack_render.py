@@ -15,7 +15,18 @@ from bot.slack.render import duration, render
 
 Json = dict[str, Any]
 words = st.text(max_size=60) | st.sampled_from(
-    ["<!channel>", "<@U0ADASAMPL>", "`", "```", "x" * 5000, "&" * 4000, "a\u202eb", "\n\n", "*_~", "</context>"]
+    [
+        "<!channel>",
+        "<@U0ADASAMPL>",
+        "`",
+        "```",
+        "x" * 5000,
+        "&" * 4000,
+        "a\u202eb",
+        "\n\n",
+        "*_~",
+        "</context>",
+    ]
 )
 repository = st.from_regex(r"[a-z]{1,39}/[a-z.-]{1,100}", fullmatch=True)
 url = st.integers(1, 10**9).map(lambda n: f"https://example.com/acme/storefront/pull/{n}")
@@ -74,7 +85,7 @@ others = st.one_of(
     ),
     st.just({"kind": "withdrawn"}),
     st.fixed_dictionaries({"kind": st.sampled_from(["queued", "refused"]), "position": st.integers(1, 999)}),
-    st.fixed_dictionaries({"kind": st.just("said"), "text": words}),
+    st.fixed_dictionaries({"kind": st.just("said"), "text": words.filter(str.strip)}),
 )
 
 
@@ -168,7 +179,10 @@ def test_a_final_message_says_all_that_was_done() -> None:
     made = facts(pull_request=PULL, files=files, commands=commands, notes=["opened as the bot"])
     text, blocks = render(made)
     shown = "\n".join(each["text"] for each in texts(blocks))
-    assert text == ":white_check_mark: Done. Pull request <https://example.com/acme/storefront/pull/7|#7> opened."
+    assert (
+        text
+        == ":white_check_mark: Done. Pull request <https://example.com/acme/storefront/pull/7|#7> opened."
+    )
     for part in (
         "Say &lt;hello&gt;",
         "*14 files changed*",
@@ -207,7 +221,10 @@ def test_no_code_fence_of_an_agent_is_left_open() -> None:
 
 def test_a_question_offers_what_can_be_answered() -> None:
     """The value names the prompt and the repository; an empty description is left out, as Slack wants."""
-    options = [{"name": "acme/ledger", "description": ""}, {"name": "acme/storefront", "description": "The shop"}]
+    options = [
+        {"name": "acme/ledger", "description": ""},
+        {"name": "acme/storefront", "description": "The shop"},
+    ]
     _, blocks = render({"kind": "question", "prompt_id": 3, "reason": "Both fit.", "options": options})
     [picker] = blocks[1]["elements"]
     assert picker["action_id"] == PICK_REPOSITORY
@@ -227,7 +244,14 @@ def test_a_kind_nobody_renders_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(-1, "0 s"), (0.4, "0 s"), (59.6, "1 min 0 s"), (185, "3 min 5 s"), (3720, "1 h 2 min"), (86400, "24 h 0 min")],
+    [
+        (-1, "0 s"),
+        (0.4, "0 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3720, "1 h 2 min"),
+        (86400, "24 h 0 min"),
+    ],
 )
 def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said

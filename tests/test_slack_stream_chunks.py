@@ -34,8 +34,11 @@ events = st.lists(
     st.one_of(
         st.builds(lambda text, done: event("turn.progress", text=text, done=done), words, st.booleans()),
         st.builds(lambda text: event("agent.text", text=text), words),
-        st.builds(lambda kind, data: event(kind, **data), st.sampled_from(
-            ["tool.started", "tool.updated", "tool.finished"]), tool),
+        st.builds(
+            lambda kind, data: event(kind, **data),
+            st.sampled_from(["tool.started", "tool.updated", "tool.finished"]),
+            tool,
+        ),
         st.builds(lambda entries: event("plan.updated", entries=entries), st.lists(entry, max_size=25)),
         st.just(event("usage.recorded", tokens=5)),
         st.just(event("agent.thought", text="secretly")),
@@ -73,6 +76,15 @@ def test_every_chunk_is_within_slacks_limits_and_obeys_nothing(batches: list[lis
     assert "secretly" not in text
     for chunk in writer.closing(failed=False):
         assert_slack_takes(chunk)
+
+
+def test_a_mention_cut_in_two_stays_cut() -> None:
+    """In one batch and over two: an agent streams in pieces of any size, and Slack joins them again."""
+    pieces = [event("agent.text", text="<"), event("agent.text", text="!channel>")]
+    for batches in ([pieces], [[piece] for piece in pieces]):
+        writer = ChunkWriter()
+        shown = "".join(chunk["text"] for batch in batches for chunk in writer.chunks(batch))
+        assert shown == "‹!channel>"
 
 
 def test_texts_that_follow_each_other_are_one_chunk() -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from bot.slack.text import code, escape, harmless, is_stop, link, mentions, plain, shorten, spoken_to
 
 ME = "U0THRDSMTH"
-UNSEEN = "\u200b\u200d\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufeff\u061c\u00ad\u180e\U000e0041\x00\x1b\x7f"
+UNSEEN = (
+    "\u200b\u200d\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufeff\u061c\u00ad\u180e\U000e0041\x00\x1b\x7f"
+)
 OBEYED = re.compile(r"<[!@#]")
 
 hostile = st.lists(
@@ -42,7 +44,8 @@ def test_an_agents_markdown_holds_no_mention_or_broadcast(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", ["<!channel>", "<!here|here>", "<@U0ADASAMPL>", "<#C0WEBFRONT>", "<\u200b!channel>", "<!everyone"]
+    "attack",
+    ["<!channel>", "<!here|here>", "<@U0ADASAMPL>", "<#C0WEBFRONT>", "<\u200b!channel>", "<!everyone"],
 )
 def test_a_broadcast_from_an_agent_is_only_words(attack: str) -> None:
     """Both ways out of the bot."""
@@ -54,9 +57,11 @@ def test_a_broadcast_from_an_agent_is_only_words(attack: str) -> None:
 @given(hostile)
 def test_escaping_can_be_undone_by_reading(text: str) -> None:
     """A text that went out and is quoted back means the same, but for what nobody could see."""
-    assert plain(escape(text), ME) == plain("", ME) + escape(text).replace("&lt;", "<").replace(
-        "&gt;", ">"
-    ).replace("&amp;", "&").strip()
+    assert (
+        plain(escape(text), ME)
+        == plain("", ME)
+        + escape(text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,14 @@ def test_who_is_spoken_to_is_who_the_message_begins_with() -> None:
 
 @pytest.mark.parametrize(
     ("text", "stops"),
-    [("stop", True), (" STOP! ", True), ("cancel", True), ("stop it", False), ("don't stop", False), ("", False)],
+    [
+        ("stop", True),
+        (" STOP! ", True),
+        ("cancel", True),
+        ("stop it", False),
+        ("don't stop", False),
+        ("", False),
+    ],
 )
 def test_only_a_message_that_says_nothing_else_stops(text: str, stops: bool) -> None:
     assert is_stop(text) is stops

@@ -117,7 +117,11 @@ class Sessions:
         if not self.house.store.exists(session):
             return False
         async with self.house.state.marking(session), self.house.store.use(session) as file:
-            rows = [row for row in await file.prompts(("running", "waiting")) if _ran_at(row, said_at)]
+            rows = [
+                row
+                for row in await file.prompts(("running", "waiting"))
+                if said_at is None or await _began(file, row) <= said_at
+            ]
             if not rows:
                 return False
             await file.effect_plan(
@@ -233,8 +237,10 @@ async def _certainly() -> bool:
     return True
 
 
-def _ran_at(row: dict[str, Any], said_at: float | None) -> bool:
-    return said_at is None or (row["started_at"] or row["accepted_at"]) <= said_at
+async def _began(file: SessionFile, row: dict[str, Any]) -> float:
+    """When a prompt was first begun; a boot that takes it up again does not make it younger."""
+    turns = await file.turns(row["id"])
+    return float(turns[0]["started_at"] if turns else row["accepted_at"])
 
 
 def _new_prompt(incoming: Incoming) -> NewPrompt:

@@ -94,13 +94,16 @@ class Turn:
 
     def stop(self) -> None:
         """Cancel what can be cancelled. A turn that already pushes is finished: half a push helps nobody."""
-        if self._stopping or self._phase == "landing":
+        if self._stopping:
+            return
+        if self._phase == "landing":
+            self._ending.notes.append("The stop came when this was already being pushed, so it was finished.")
             return
         self._stopping = True
-        if self._phase == "preparing" and self._job is not None:
-            self._job.cancel()
-        elif self._phase == "working":
+        if self._phase == "working":
             self._stopper = asyncio.create_task(self._stop_agent())
+        elif self._job is not None:
+            self._job.cancel()
 
     async def _stop_agent(self) -> None:
         self._record.closed = True
@@ -121,7 +124,7 @@ class Turn:
         way = way_of(tries, self._house.settings.limits.attempts, effects)
         if way is Way.STOP:
             self._stopping = True
-            await self._was_stopped()
+            await self._was_stopped("The bot was restarted meanwhile; nothing was pushed.")
             return True
         if way is Way.GIVE_UP:
             raise UserError(
@@ -207,6 +210,7 @@ class Turn:
             await asyncio.gather(fetching, return_exceptions=True)
             raise
         await self._stage(Stage.SYNC)
+        self._phase = "readying"  # from here on the sandbox may be left half way
         await self._progress(f"Bringing in {repository.name}")
         last = session["head_commit"]
         notes = await self._bench.bring(
@@ -253,7 +257,7 @@ class Turn:
         if landed.problem:
             ending.fail(f"The work is on branch {landed.branch}, but has no pull request. {landed.problem}")
 
-    async def _was_stopped(self) -> None:
+    async def _was_stopped(self, kept: str | None = None) -> None:
         """Keep what there is, and say so."""
         await self._record.close()
         stop = [
@@ -261,19 +265,20 @@ class Turn:
             for e in await self._file.effects(kind_prefix="turn.stop")
             if e["key"] == f"stop:{self.prompt_id}"
         ]
-        self._ending.stop(
-            str(stop[0]["intent"]["by"]) if stop else self._prompt.author.id, await self._keep()
-        )
+        by = str(stop[0]["intent"]["by"]) if stop else self._prompt.author.id
+        self._ending.stop(by, await self._keep() if kept is None else kept)
 
     async def _failed(self, text: str) -> None:
         await self._record.close()
         kept = await self._keep()
         self._ending.commands = self._record.commands
-        self._ending.fail(f"{text} {kept}".strip() if self._phase != "preparing" else text)
+        self._ending.fail(text if self._phase in {"preparing", "readying"} else f"{text} {kept}")
 
     async def _keep(self) -> str:
         """Save uncommitted work for the next turn if that is possible; returns words for the thread."""
-        if self._phase == "preparing" or self._repository is None or self._bench.base is None:
+        if self._phase == "readying":
+            await self._bench.release()  # what an earlier turn had kept is kept still, outside of it
+        if self._phase in {"preparing", "readying"} or self._repository is None or self._bench.base is None:
             return "Nothing had been changed yet."
         kept = self._kept(self._repository.name, None)
         mirror = self._house.mirrors.of(self._repository.name)

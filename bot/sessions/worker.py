@@ -65,6 +65,7 @@ class SessionWorker:
             while True:
                 self._woken.clear()
                 try:
+                    await self._house.index.apply(await file.summary())
                     if await self._step(file):
                         continue
                 except Exception:  # whatever broke, the session must stay able to go on
@@ -89,6 +90,7 @@ class SessionWorker:
             await self._house.index.apply(await file.summary())
             self._turn = Turn(self._house, file, self._bench, row)
             try:
+                await self._house.index.apply(await file.summary())
                 await self._turn.run()
             finally:
                 self._turn = None

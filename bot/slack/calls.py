@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from enum import Enum
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 log = logging.getLogger(__name__)
 
 UNREACHABLE = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 _TRIES = 6
+_READS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 # Slack's own words for "not now" and for what whoever runs the bot can mend while it runs.
@@ -67,6 +69,23 @@ def pause_after(error: BaseException, seconds: float) -> float:
         return max(seconds, float(error.response.headers.get("Retry-After", 0)))
     except (TypeError, ValueError):
         return seconds
+
+
+async def reading(ask: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
+    """The answer of a call that changes nothing, asked for again while that may help.
+
+    Raises the last failure, one of UNREACHABLE.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    for _ in range(_READS - 1):
+        try:
+            return await ask()
+        except UNREACHABLE as error:
+            if outcome(error) is Outcome.REFUSED:
+                raise
+            await asyncio.sleep(pause_after(error, pause))
+            pause *= 2
+    return await ask()
 
 
 async def repeatable(

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "threadsmith_outbox"
 REQUEST_SECONDS = 10.0
+_UNSPEAKABLE = "I have something to say here that I cannot put into words. The bot's log has the details."
+_FIRST_PAUSE_SECONDS = 0.5
 _NAMESPACE = uuid.UUID("8b0f3f5e-3b1c-4d6a-9a41-6f7a6e1d5b11")
 
 
@@ -57,6 +59,17 @@ class Outbox:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drain(self, session: SessionId) -> None:
+        """Until nothing is owed. Whatever breaks, it goes on after a pause: nothing may end in silence."""
+        pause = _FIRST_PAUSE_SECONDS
+        try:
+            while not await self._drained(session):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        finally:
+            self._drainers.pop(session, None)
+        await self._sessions.settle(session)
+
+    async def _drained(self, session: SessionId) -> bool:
         try:
             async with self._sessions.house.store.use(session) as file:
                 while True:
@@ -67,14 +80,13 @@ class Outbox:
                     for row in rows:
                         await self._send_until_sure(file, row)
         except Exception:
-            log.exception("session %s: the outbox stopped; it goes on at the next event", session)
-        finally:
-            self._drainers.pop(session, None)
-        await self._sessions.settle(session)
+            log.exception("session %s: the outbox stopped; it goes on after a pause", session)
+            return False
+        return True
 
     async def _send_until_sure(self, file: SessionFile, row: dict[str, Any]) -> None:
         """Try until it is out or refused; a later message never overtakes an earlier one of its thread."""
-        pause = 0.5
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 result = await self._send(file, row)
@@ -112,7 +124,7 @@ class Outbox:
     async def _post(
         self, file: SessionFile, session: Mapping[str, Any], row: dict[str, Any]
     ) -> dict[str, Any]:
-        text, blocks = render(row["intent"])
+        text, blocks = _rendered(row)
         await file.effect_sending(row["id"])
         key = _full_key(session, row)
         answer = await self._call_with_blocks(
@@ -178,6 +190,15 @@ class Outbox:
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return None
+
+
+def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
+    """What to post. Facts that cannot be rendered, of another version maybe, hold up nothing behind them."""
+    try:
+        return render(row["intent"])
+    except Exception:
+        log.exception("%s cannot be rendered", row["key"])
+        return _UNSPEAKABLE, []
 
 
 def _body(response: AsyncSlackResponse) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import Any
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain import EventType, SessionId
+from bot.domain import EventType, SessionId, ThreadKey
+from bot.errors import UserError
 from bot.sessions import Sessions
-from bot.slack.calls import UNREACHABLE, pause_after, reason, repeatable
+from bot.slack.calls import UNREACHABLE, Outcome, outcome, pause_after, reason, repeatable
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import Chunk, ChunkWriter
 from bot.slack.workspace import SlackWorkspace
@@ -34,8 +35,9 @@ _ENDS = frozenset(
     {EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED, EventType.QUESTION_ASKED}
 )
 _WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
+_MOST_ORPHANS = 5
 _NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
-_DONE_REACTIONS = {"done": "white_check_mark", "failed": "warning"}
+_REACTIONS = {"failed": "warning"}
 
 
 class Progress:
@@ -65,7 +67,7 @@ class Progress:
     async def settle(self, session: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """After the final message: the status off processing, a mark on the message that asked."""
         await self.status(session, "active")
-        reaction = _DONE_REACTIONS.get(str(facts["outcome"]))
+        reaction = "white_check_mark" if facts.get("pull_request") else _REACTIONS.get(str(facts["outcome"]))
         if reaction and facts.get("message_ts"):
             await self.react(session["channel"], facts["message_ts"], reaction)
 
@@ -89,34 +91,30 @@ class Progress:
         await repeatable(self.client, "agents.sessions.setStatus", arguments)
 
     async def take_up(self, session_id: SessionId) -> None:
-        """After a restart: what an earlier boot may not have shown any more, and what it left open."""
-        async with self.sessions.house.store.use(session_id) as file:
-            session = await file.session()
-            unfinished = await file.prompts(("queued", "running", "waiting"))
-        for prompt in unfinished:
-            if prompt["source"] == "slack" and prompt["message_ts"]:
-                await self.seen(session["channel"], prompt["message_ts"])
-        await self._close_orphans(session_id, session)
+        """After a restart: what an earlier boot may not have shown any more, and what it left open.
 
-    async def _close_orphans(self, session_id: SessionId, session: Mapping[str, Any]) -> None:
-        """Close streams that an earlier boot left open: the bot's messages that no outbox row owns."""
+        Nothing that goes wrong here is worth keeping anything else from being taken up.
+        """
         try:
-            me = await self._workspace.me()
-            answer = await self.client.conversations_replies(
-                channel=session["channel"], ts=session["thread_ts"], include_all_metadata=True, limit=200
-            )
-        except UNREACHABLE as error:
-            log.warning("session %s: cannot look for open streams (%s)", session_id, type(error).__name__)
-            return
-        ours = [m["ts"] for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
-        for ts in ours[-5:]:
-            arguments = {"channel": session["channel"], "ts": ts}
-            await repeatable(
-                self.client,
-                "chat.stopStream",
-                arguments,
-                {"message_not_in_streaming_state", "message_not_found"},
-            )
+            async with self.sessions.house.store.use(session_id) as file:
+                session = await file.session()
+                unfinished = await file.prompts(("queued", "running", "waiting"))
+            for prompt in unfinished:
+                if prompt["source"] == "slack" and prompt["message_ts"]:
+                    await self.seen(session["channel"], prompt["message_ts"])
+            await self.close_orphans(session)
+        except Exception:
+            log.exception("session %s: what an earlier boot left open could not be closed", session_id)
+
+    async def close_orphans(self, session: Mapping[str, Any]) -> None:
+        """Close the streams nobody feeds any more: the bot's messages that no outbox row owns.
+
+        They are of an earlier boot, or their opening's answer was lost. UserError when Slack does not say.
+        """
+        thread = ThreadKey(session["team"], session["channel"], session["thread_ts"])
+        for ts in (await self._workspace.unkeyed_posts(thread))[-_MOST_ORPHANS:]:
+            arguments = {"channel": thread.channel, "ts": ts}
+            await repeatable(self.client, "chat.stopStream", arguments, _NO_STREAM)
 
     def forget(self, session: SessionId, viewer: Viewer) -> None:
         if self._viewers.get(session) is viewer:
@@ -139,6 +137,7 @@ class Viewer:
         self._author: dict[str, Any] | None = None  # of the running turn; None while none runs
         self._stream_ts: str | None = None
         self._stream_at = 0.0
+        self._lost = False  # a stream was asked for, and nobody knows whether it was opened
         self._writer = ChunkWriter()
         self._failed = False
         self._task = asyncio.create_task(self._run(), name=f"progress {session}")
@@ -173,6 +172,7 @@ class Viewer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), _TICK_SECONDS)
         await self._close_stream()
+        await self._close_lost()
         self._progress.forget(self._session_id, self)
         if more:
             self._progress.notify(self._session_id, self._cursor + 50)
@@ -226,17 +226,28 @@ class Viewer:
     async def _open_stream(self, chunks: list[Chunk]) -> None:
         await self._progress.streams.wait()
         assert self._author is not None
-        answer = await self._call(
-            "chat.startStream",
-            {
-                "thread_ts": self._session["thread_ts"],
-                "recipient_user_id": self._author["id"],
-                "recipient_team_id": self._author["team"],
-                "task_display_mode": "timeline",
-                "chunks": chunks,
-            },
-        )
+        arguments = {
+            "thread_ts": self._session["thread_ts"],
+            "recipient_user_id": self._author["id"],
+            "recipient_team_id": self._author["team"],
+            "task_display_mode": "timeline",
+            "chunks": chunks,
+        }
+        try:
+            answer = await self._call("chat.startStream", arguments)
+        except UNREACHABLE as error:
+            self._lost = self._lost or outcome(error) is Outcome.UNKNOWN
+            raise
         self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
+
+    async def _close_lost(self) -> None:
+        """A stream whose opening was not answered may be open all the same."""
+        if not self._lost:
+            return
+        try:
+            await self._progress.close_orphans(self._session)
+        except UserError as error:
+            log.warning("session %s: a stream may have been left open (%s)", self._session_id, error)
 
     async def _close_stream(self) -> None:
         ts, self._stream_ts = self._stream_ts, None

@@ -12,6 +12,7 @@ from bot.slack.intake import PICK_REPOSITORY
 from bot.slack.text import code, escape, harmless, link, shorten
 
 Blocks = list[dict[str, Any]]
+_TEXT_LIMIT = 3000  # of the notification; Slack shows no more of it anywhere
 _SECTION_LIMIT = 2900
 _SUMMARY_LIMIT = 1500
 _FILES_SHOWN = 12
@@ -21,7 +22,8 @@ _OPTIONS_LIMIT = 100
 
 def render(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     """The notification text and the blocks of one post. Raises KeyError for a kind nobody renders."""
-    return _RENDERERS[facts["kind"]](facts)
+    text, blocks = _RENDERERS[facts["kind"]](facts)
+    return shorten(text, _TEXT_LIMIT), blocks
 
 
 def _section(text: str) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def _final(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 def _done_headline(facts: Mapping[str, Any]) -> str:
     pull = facts.get("pull_request")
     if pull is None:
-        return ":white_check_mark: *Done.* Nothing changed in the repository, so there is no pull request."
+        return (
+            ":information_source: *Finished.* Nothing changed in the repository, so there is no pull request."
+        )
     verb = "updated" if pull.get("updated") else "opened"
     return f":white_check_mark: *Done.* Pull request {link(pull['url'], '#' + str(pull['number']))} {verb}."
 

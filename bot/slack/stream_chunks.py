@@ -60,7 +60,7 @@ class ChunkWriter:
                 self._keep(_task("setup", data["text"], "complete" if data.get("done") else "in_progress"))
             ]
         if kind == EventType.AGENT_TEXT:
-            return [{"type": "markdown_text", "text": shorten(harmless(data["text"]), _TEXT_LIMIT)}]
+            return [{"type": "markdown_text", "text": shorten(_piece(data["text"]), _TEXT_LIMIT)}]
         if kind in _TOOLS:
             return [self._keep(self._tool(data))]
         if kind == EventType.PLAN_UPDATED:
@@ -101,6 +101,12 @@ def _plan_entry(number: int, entry: Mapping[str, Any]) -> Chunk:
 
 def _task(task: str, title: str, status: str) -> Chunk:
     return {"type": "task_update", "id": task, "title": _field(title), "status": status}
+
+
+def _piece(text: str) -> str:
+    """A piece of a longer text: Slack joins them, so a bracket may not wait for the rest of a mention."""
+    safe = harmless(text)
+    return safe[:-1] + "‹" if safe.endswith("<") else safe
 
 
 def _field(text: str) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import Person, ThreadKey, ThreadMessage
 from bot.errors import UserError
+from bot.slack.calls import UNREACHABLE, reading, reason
 from bot.slack.text import plain
 
 _KEEP_SECONDS = 600.0
 _KEEP_AT_MOST = 5000
+Ask = Callable[[], Awaitable[AsyncSlackResponse]]
 
 
 class SlackWorkspace:
@@ -28,7 +31,7 @@ class SlackWorkspace:
     async def me(self) -> str:
         """The bot's own user id."""
         if self._me is None:
-            self._me = str((await self._client.auth_test())["user_id"])
+            self._me = str((await _answer(self._client.auth_test, "learn who I am"))["user_id"])
         return self._me
 
     async def person(self, team: str, user: str) -> Person:
@@ -53,12 +56,12 @@ class SlackWorkspace:
 
     async def thread(self, thread: ThreadKey, before_ts: str | None, limit: int) -> Sequence[ThreadMessage]:
         """The last `limit` messages people wrote in a thread before `before_ts`, oldest first."""
-        try:
-            answer = await self._client.conversations_replies(
+        answer = await _answer(
+            lambda: self._client.conversations_replies(
                 channel=thread.channel, ts=thread.thread_ts, latest=before_ts, limit=200
-            )
-        except SlackApiError as error:
-            raise _readable(error, "read this thread") from error
+            ),
+            "read this thread",
+        )
         me = await self.me()
         said = [m for m in answer["messages"] if m.get("user") not in (None, me) and m["ts"] != before_ts]
         return [
@@ -68,24 +71,39 @@ class SlackWorkspace:
             for m in said[-limit:]
         ]
 
-    async def _remember(self, kind: str, key: str, ask: Any, field: str) -> dict[str, Any]:
+    async def unkeyed_posts(self, thread: ThreadKey) -> list[str]:
+        """The bot's own messages in a thread that no outbox row owns, so its streams, oldest first."""
+        me, cursor, found = await self.me(), None, []
+        while True:
+            answer = await _answer(partial(self._page, thread, cursor), "read this thread")
+            found += [m["ts"] for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return found
+
+    async def _page(self, thread: ThreadKey, cursor: str | None) -> AsyncSlackResponse:
+        return await self._client.conversations_replies(
+            channel=thread.channel, ts=thread.thread_ts, include_all_metadata=True, limit=200, cursor=cursor
+        )
+
+    async def _remember(self, kind: str, key: str, ask: Ask, field: str) -> dict[str, Any]:
         kept = self._kept.get((kind, key))
         if kept is not None and time.monotonic() - kept[0] < _KEEP_SECONDS:
             return dict(kept[1])
-        try:
-            value = (await ask())[field]
-        except SlackApiError as error:
-            raise _readable(error, f"look up the {kind}") from error
+        value = (await _answer(ask, f"look up the {kind}"))[field]
         if len(self._kept) >= _KEEP_AT_MOST:
             self._kept.clear()
         self._kept[kind, key] = (time.monotonic(), value)
         return dict(value)
 
 
-def _readable(error: SlackApiError, doing: str) -> UserError:
-    reason = error.response.get("error", "unknown_error")
-    fix = {
-        "missing_scope": "Add the missing scope to the Slack app and install it again.",
-        "ratelimited": "Slack asks us to slow down; try again in a minute.",
-    }.get(str(reason), "Try again; if it stays so, check the bot's scopes and its channels.")
-    return UserError(f"Slack did not let me {doing} ({reason}). {fix}")
+async def _answer(ask: Ask, doing: str) -> AsyncSlackResponse:
+    """Slack's answer, after a few tries; UserError with what to do when there is none."""
+    try:
+        return await reading(ask)
+    except UNREACHABLE as error:
+        fix = {
+            "missing_scope": "Add the missing scope to the Slack app and install it again.",
+            "ratelimited": "Slack asks us to slow down; try again in a minute.",
+        }.get(reason(error), "Try again; if it stays so, check the bot's scopes and its channels.")
+        raise UserError(f"Slack did not let me {doing} ({reason(error)}). {fix}") from error

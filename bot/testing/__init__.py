@@ -20,8 +20,8 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from bot.provider_contract import ProviderContract
     from bot.testing.botty import Botty, Post, Thread
+    from bot.testing.provider_contract import ProviderContract
 
 __all__ = ["Botty", "Post", "ProviderContract", "Thread"]
 
@@ -29,7 +29,7 @@ _HOMES = {
     "Botty": "bot.testing.botty",
     "Post": "bot.testing.botty",
     "Thread": "bot.testing.botty",
-    "ProviderContract": "bot.provider_contract",
+    "ProviderContract": "bot.testing.provider_contract",
 }
 
 

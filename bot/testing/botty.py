@@ -182,7 +182,7 @@ class Botty:
 
     # -- by hand ---------------------------------------------------------------------------------
 
-    async def control(self, method: str, action: str, **arguments: Any) -> Any:
+    async def control(self, method: str, action: str, /, **arguments: Any) -> Any:
         """The playground's control API. AssertionError with its own words when it refuses."""
         assert self._http is not None
         url = f"{self.playground.slack_url}/control/{action}"

@@ -27,8 +27,8 @@ class Pipe:
         self._waited_for = False
         self.close = weakref.finalize(self, os.close, descriptor)
 
-    async def ready(self, write: bool = False) -> None:
-        """Wait until it can be read, or written. RuntimeError when somebody waits already."""
+    async def ready(self, write: bool = False) -> bool:
+        """True once it can be read, or written. RuntimeError when somebody waits already."""
         if self._waited_for:
             raise RuntimeError("a stream of a sandbox's program has one reader, or one writer, at a time")
         loop = self._loop
@@ -39,7 +39,7 @@ class Pipe:
         self._waited_for = True
         add(self.descriptor, event.set)
         try:
-            await event.wait()
+            return await event.wait()
         finally:
             self._waited_for = False
             remove(self.descriptor)
@@ -107,7 +107,7 @@ class LocalProcess:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not readable.done() and not self._killed:
                 await asyncio.wait([readable], timeout=LINGER_SECONDS)
-            return readable.done()
+            return readable.done() and readable.result()
         finally:
             readable.cancel()
 
@@ -128,7 +128,7 @@ class LocalProcess:
         either: list[asyncio.Future[Any]] = [writable, self._ended]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not writable.done():
+            if not writable.done() or not writable.result():
                 raise BrokenPipeError(f"{self.program} ended and took no more input")
         finally:
             writable.cancel()

@@ -43,6 +43,7 @@ REQUEST = struct.Struct("!BI")
 REPLY = struct.Struct("!BIi")
 MAX_REQUEST = 160 * 1024
 PR_SET_DUMPABLE = 4
+KILL_LOOKS, KILL_PAUSE_SECONDS = 200, 0.002
 OOM_SCORE = "500"  # when memory is short the programs go first, not this process
 
 libc = ctypes.CDLL(None)
@@ -162,12 +163,13 @@ class Supervisor:
         if leader is None:
             return
         known = {leader} & self.started.keys()  # once reaped, its number may be somebody else's
-        for _ in range(20):  # what forks while it is being killed is caught the next time round
+        for _ in range(KILL_LOOKS):  # what forks while it is being killed is caught the next time round
             doomed = family(leader, known)
             for process in doomed:
                 kill_one(process)
             if not doomed - {leader}:
                 return
+            select.select([], [], [], KILL_PAUSE_SECONDS)  # so that whoever asks next finds them gone
 
 
 def family(leader: int, known: set[int]) -> set[int]:

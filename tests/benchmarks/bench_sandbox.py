@@ -6,16 +6,19 @@ import asyncio
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from rows import row
 
 from bot import Limits, Sandbox, SandboxSpec
 from bot.sandbox_io import run as run_inside
 from plugins.sandbox_runner.local import LocalProvider
 from plugins.sandbox_runner.settings import Settings
 
+ROUNDS, QUICK = 20, 5
 SPEC = SandboxSpec(Limits(memory_mib=1024, disk_mib=1024))
 BARE = "bwrap --unshare-all --die-with-parent --ro-bind /usr /usr --proc /proc --dev /dev"
 FILES = """
@@ -24,12 +27,12 @@ for d in $(seq 20); do
 done"""
 
 
-def run(rounds: int = 20) -> dict[str, float]:
-    """`p50_ms` in milliseconds, `ratio` to the baseline measured in turns; 400 files of 4 KiB are copied."""
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """One of each in turns; 400 files of 4 KiB are copied."""
     return asyncio.run(measure(rounds))
 
 
-async def measure(rounds: int) -> dict[str, float]:
+async def measure(rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         provider = LocalProvider(Path(folder, "data"), Settings.model_validate({}))
         await provider.ping()
@@ -96,21 +99,20 @@ def copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
-BASELINES = {"cold sandbox": "bwrap true", "snapshot": "cp -a", "restore": "cp -a"}
-
-
-def report(took: dict[str, list[float]]) -> dict[str, float]:
-    found = {f"{name} p50_ms": statistics.median(laps) for name, laps in took.items()}
-    for name, baseline in BASELINES.items():
-        pairs = zip(took[name], took[baseline], strict=True)
-        found[f"{name} ratio"] = statistics.median(mine / its for mine, its in pairs)
-    return {name: round(value, 2) for name, value in found.items()}
-
-
-def main() -> None:
-    for name, value in run(int(sys.argv[1]) if len(sys.argv) > 1 else 20).items():
-        print(f"{name:24} {value:9.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def report(took: dict[str, list[float]]) -> dict[str, Any]:
+    p50 = {name: statistics.median(laps) for name, laps in took.items()}
+    return {
+        "rounds": len(took["exec"]),
+        "rows": [
+            row(
+                "cold sandbox",
+                p50["cold sandbox"],
+                p50["bwrap true"],
+                "made, and `true` run; baseline: bwrap true",
+            ),
+            row("exec in a sandbox", p50["exec"], note="true"),
+            row("end of a sandbox", p50["terminate"]),
+            row("snapshot, 400 files", p50["snapshot"], p50["cp -a"], "baseline: cp -a"),
+            row("restore, 400 files", p50["restore"], p50["cp -a"], "a new sandbox from it; baseline: cp -a"),
+        ],
+    }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from rows import p50, row
 
 from storage import DataFolder, Executor, NewEvent, NewPrompt, SessionFile, SessionStore
 
+ROUNDS, QUICK = 300, 60
 WARM_UP = 20
 
 
@@ -63,7 +65,7 @@ async def _measure(session: SessionFile, raw: sqlite3.Connection, rounds: int) -
     return taken
 
 
-async def _run(rounds: int) -> dict[str, float]:
+async def _run(rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as data:
         folder, executor = DataFolder(Path(data)), Executor()
         folder.acquire()
@@ -77,31 +79,17 @@ async def _run(rounds: int) -> dict[str, float]:
             await store.close()
             executor.close()
             folder.release()
-    p50 = {name: statistics.median(values) for name, values in taken.items()}
+    took = {name: p50(values) for name, values in taken.items()}
     return {
         "rounds": rounds,
-        "raw_p50_ms": p50["raw"] * 1000,
-        "raw_off_loop_p50_ms": p50["raw_off_loop"] * 1000,
-        "accept_p50_ms": p50["accept"] * 1000,
-        "append_p50_ms": p50["append"] * 1000,
-        "ratio": p50["accept"] / p50["raw"],
-        "ratio_off_loop": p50["accept"] / p50["raw_off_loop"],
+        "rows": [
+            row("prompt commit", took["accept"], took["raw"], "fsync each; baseline: one raw sqlite3 insert"),
+            row("prompt commit", took["accept"], took["raw_off_loop"], "baseline: that insert from a thread"),
+            row("event append", took["append"], note="no fsync: a power cut may lose the last ones"),
+        ],
     }
 
 
-def run(rounds: int = 300) -> dict[str, float]:
-    """Milliseconds at the median; `ratio` = accept / raw, `ratio_off_loop` = accept / raw in a thread."""
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """The commit against a bare insert, on the loop and, since it must not stall the loop, in a thread."""
     return asyncio.run(_run(rounds))
-
-
-def main() -> None:
-    result = run(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
-    print(f"prompt commit, {result['rounds']} rounds, p50, fsync each")
-    print(f"  raw sqlite3 insert   {result['raw_p50_ms']:8.3f} ms   1.00")
-    print(f"  the same in a thread {result['raw_off_loop_p50_ms']:8.3f} ms   (it must not stall the loop)")
-    print(f"  SessionFile.accept   {result['accept_p50_ms']:8.3f} ms   {result['ratio']:.2f}")
-    print(f"  (event append, not fsynced {result['append_p50_ms']:.3f} ms)")
-
-
-if __name__ == "__main__":
-    main()

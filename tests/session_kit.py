@@ -1,0 +1,56 @@
+"""What the tests of the core share: looking at threads, ordering faults, waiting for signs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bot.testing import Botty, Post, Thread
+
+ENDS = ("Done.", "did not work", "Stopped")
+BUSY = 'create a.txt with "a" then wait 60 seconds'
+
+
+def finals(posts: list[Post]) -> list[Post]:
+    """The final messages among the bot's posts."""
+    return [post for post in posts if any(end in post.text for end in ENDS)]
+
+
+async def until(botty: Botty, true: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
+    """Poll until something is true; returns it. TimeoutError after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not (found := await true()):
+            await botty.changed()
+        return found
+
+
+async def shows(botty: Botty, thread: Thread, words: str) -> Post:
+    """The bot's first post of the thread with these words, once it is there."""
+
+    async def look() -> Post | None:
+        return next((post for post in await thread.by_bot() if words in post.everything), None)
+
+    found = await until(botty, look)
+    assert isinstance(found, Post)
+    return found
+
+
+async def fault(botty: Botty, method: str, kind: str, times: int = 1) -> None:
+    await botty.control("POST", "fault", method=method, kind=kind, times=times)
+
+
+async def calls(botty: Botty, method: str) -> list[dict[str, Any]]:
+    """What the playground was asked with this method, oldest first; GitHub's as "POST /path"."""
+    found = await botty.control("GET", "requests")
+    return [entry for entry in found if method in (entry["method"], f"{entry['method']} {entry.get('path')}")]
+
+
+async def assert_clean(botty: Botty, thread: Thread, ends: int = 1) -> list[Post]:
+    """So many final messages, nothing streaming, the Stop button gone; returns the finals."""
+    posts = await thread.by_bot()
+    assert len(found := finals(posts)) == ends, posts
+    assert len([post for post in posts if post.text.startswith("Starting in")]) <= 1, posts
+    assert not [post for post in posts if post.raw["streaming"]]
+    assert await thread.status() != "processing"
+    return found
