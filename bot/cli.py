@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
@@ -165,24 +164,20 @@ def _welcome(page: str, github: str, folder: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65500), default=None, help="The page's port.")
 def playground(data: Path, port: int | None) -> None:
     """Only the Slack and the code host of the demo, to run a bot of your own against."""
-    from bot.demo import until_interrupted
+    from bot.demo import serving, until_interrupted
     from bot.playground.app import Playground
     from bot.playground.household import household
 
     home = household(data, port=port)
 
-    async def serve() -> None:
-        place = Playground(home.playground)
-        await place.start()
+    place = Playground(home.playground)
+
+    def ready() -> None:
         click.echo(f"{place.slack_url}/?token={home.secrets['control_token']}")
         click.echo(f"Start a bot with:  threadsmith run --config {home.config}")
         sys.stdout.flush()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await place.close()
 
-    until_interrupted(serve())
+    until_interrupted(serving(place, ready))
 
 
 # -- the bot -------------------------------------------------------------------------------------
@@ -194,23 +189,14 @@ def playground(data: Path, port: int | None) -> None:
 def run(config: Path, verbose: bool) -> None:
     """Run the bot until it is told to stop."""
     from bot.app import Bot
-    from bot.demo import until_interrupted
+    from bot.demo import serving, until_interrupted
 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("bot").setLevel(logging.INFO)
-    bot = Bot.from_file(config)
-
-    async def serve() -> None:
-        await bot.start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await bot.close()
-
-    until_interrupted(serve())
+    until_interrupted(serving(Bot.from_file(config)))
 
 
 @cli.command()

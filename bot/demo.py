@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import aiohttp
 
@@ -113,6 +113,23 @@ class Demo:
             await asyncio.gather(self.playground.keep_running(), self.bot.keep_running())
         finally:
             await asyncio.gather(self.bot.stop(), self.playground.stop())
+
+
+class Part(Protocol):
+    """Something that is started, and closed again."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def serving(part: Part, ready: Callable[[], None] = lambda: None) -> None:
+    """Start it, call `ready`, and serve until cancelled."""
+    await part.start()
+    try:
+        ready()
+        await asyncio.Event().wait()
+    finally:
+        await part.close()
 
 
 def until_interrupted(work: Any) -> None:

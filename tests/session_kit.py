@@ -6,6 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain import ThreadKey
+from bot.playground import people
 from bot.testing import Botty, Post, Thread
 
 ENDS = ("Done.", "did not work", "Stopped")
@@ -54,3 +59,24 @@ async def assert_clean(botty: Botty, thread: Thread, ends: int = 1) -> list[Post
     assert not [post for post in posts if post.raw["streaming"]]
     assert await thread.status() != "processing"
     return found
+
+
+async def swallow(botty: Botty) -> None:
+    """As if Slack had given up: another client acknowledges all that waits, and drops it."""
+    app_token = botty.home.secrets["app_token"]
+    async with aiohttp.ClientSession() as http:
+        client = AsyncWebClient(base_url=f"{botty.playground.slack_url}/api/", session=http)
+        link = await client.apps_connections_open(app_token=app_token)
+        async with http.ws_connect(link["url"]) as socket:
+            await asyncio.wait_for(socket.receive_json(), 30)
+            while botty.playground.slack.workspace.deliveries.pending():
+                envelope = await asyncio.wait_for(socket.receive_json(), 30)
+                await socket.send_json({"envelope_id": envelope["envelope_id"]})
+                await botty.changed()
+
+
+async def prompts(botty: Botty, thread: Thread) -> list[dict[str, Any]]:
+    """The prompts of a thread's session, as its file has them."""
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    async with botty.bot.house.store.use(key.session_id) as file:
+        return await file.prompts()

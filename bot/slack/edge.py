@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _ANYTHING = re.compile("")
 _LOOK_SECONDS = 1.0
+_CONNECT_SECONDS = 60.0
 
 
 class SlackEdge:
@@ -88,7 +89,8 @@ class SlackEdge:
                     self._handler = AsyncSocketModeHandler(
                         self.app, self._settings.app_token.reveal(), logger=_quiet("slack_sdk.socket_mode")
                     )
-                    await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt has no types there
+                    async with asyncio.timeout(_CONNECT_SECONDS):
+                        await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt has no types there
                     pause = 0.5
                 await self._watch(self._handler)
             except Exception as error:  # whatever keeps us from Slack, trying again is all there is to do
@@ -98,15 +100,21 @@ class SlackEdge:
                 pause = min(pause * 2, 30.0)
 
     async def _watch(self, handler: AsyncSocketModeHandler) -> None:
-        """Read back what a gap may have hidden, once per connection; the SDK reconnects by itself."""
+        """Read back what a gap may have hidden, once per connection; the SDK reconnects by itself.
+
+        Raises ConnectionError when it does not manage to: it may cling to an address whose ticket is used up.
+        """
         session: object = None
-        while True:
+        seen = time.monotonic()
+        while time.monotonic() - seen < _CONNECT_SECONDS:
             if await handler.client.is_connected():
+                seen = time.monotonic()
                 current = handler.client.current_session
                 if current is not session:
                     session = current
                     self._spawn(self._backfill.run())
             await asyncio.sleep(_LOOK_SECONDS)
+        raise ConnectionError("the socket did not come back")
 
     async def _drop_handler(self) -> None:
         handler, self._handler = self._handler, None

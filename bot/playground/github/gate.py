@@ -13,10 +13,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
+from bot.playground.faults import Faults
 from bot.playground.github.accounts import Account, Accounts
 from bot.playground.github.errors import GitHubSideError
-from bot.playground.github.faults import Faults, Logged, RequestLog
 from bot.playground.github.git import GitError
+from bot.playground.github.request_log import Logged, RequestLog
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,7 +92,7 @@ class Gate:
 
     def admit(self, method: str, path: str) -> tuple[Logged, str | None]:
         """Log a request and say which fault it meets."""
-        return self._log.start(method, path), self._faults.take(method, path)
+        return self._log.start(method, path), self._faults.take([method, f"{method} {path}"])
 
     @web.middleware
     async def rest(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,15 +7,16 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.playground.faults import FaultRefused, Faults
 from bot.playground.github.accounts import Account, Permission
 from bot.playground.github.errors import GitHubSideError
-from bot.playground.github.faults import Faults, RequestLog
 from bot.playground.github.forge import WEB_IDENTITY, Forge, Seed, signed_now
 from bot.playground.github.gate import Gate, own_host_only
 from bot.playground.github.pages import Pages
 from bot.playground.github.pull_shapes import PullShapes
 from bot.playground.github.pulls import Pulls
 from bot.playground.github.repository import Commit, Repository
+from bot.playground.github.request_log import RequestLog
 from bot.playground.github.rest import Rest
 from bot.playground.github.rest_contents import ContentRoutes
 from bot.playground.github.rest_issues import IssueRoutes
@@ -34,6 +35,9 @@ _GOODBYE_SECONDS = 2.0
 _BODY_LIMIT_BYTES = 32 * 1024 * 1024
 
 
+FAULT_KINDS = ("rate_limited", "server_error", "lost_reply")
+
+
 class GitHubSide:
     """A GitHub on 127.0.0.1: REST at `api_url`, git and pages at `url`; state below the settings' folder."""
 
@@ -43,7 +47,7 @@ class GitHubSide:
         self._settings = settings
         self._accounts = accounts
         self._seeds = seeds
-        self._faults = Faults()
+        self._faults = Faults(FAULT_KINDS)
         self._log = RequestLog()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -120,7 +124,10 @@ class GitHubSide:
 
     def fault(self, method: str, kind: str, times: int) -> None:
         """Let the next `times` requests that match fail. Raises GitHubSideError (400)."""
-        self._faults.add(method, kind, times)
+        try:
+            self._faults.add(method, kind, times)
+        except FaultRefused as error:
+            raise GitHubSideError(400, str(error)) from None
 
     def requests(self) -> list[dict[str, Any]]:
         """The latest API and git requests: `{at, method, path, status, login}`, oldest first."""

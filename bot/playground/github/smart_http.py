@@ -8,12 +8,12 @@ from aiohttp import web
 
 from bot.playground.github.accounts import Account, Permission
 from bot.playground.github.errors import GitHubSideError
-from bot.playground.github.faults import Logged
 from bot.playground.github.forge import Forge
 from bot.playground.github.gate import Gate, account_of, cut
 from bot.playground.github.git import CLEAN_ENVIRONMENT, git_program, kill_group
 from bot.playground.github.pulls import Pulls
 from bot.playground.github.repository import Repository
+from bot.playground.github.request_log import Logged
 
 _TIME_LIMIT_SECONDS = 600.0
 _CHUNK_BYTES = 64 * 1024

@@ -41,7 +41,7 @@ class Api:
         """Any call, GET or POST; every one of them is logged for `/control/requests`."""
         method = request.match_info["method"]
         entry: Json = {"method": method, "at": time.time(), "args": {}}
-        fault = self._workspace.faults.take(method, "rate_limited", "server_error", "lost_reply")
+        fault = self._workspace.faults.take([method], ("rate_limited", "server_error", "lost_reply"))
         try:
             args = await arguments.read(request)
             entry["args"] = self._safe(args.without_token())
@@ -65,7 +65,7 @@ class Api:
         call = Call(self._workspace, args, self._connect)
         if method in APP_TOKEN_METHODS:
             return {"ok": True, "url": self._connect()}
-        if method in STREAM_METHODS and self._workspace.faults.take(method, "stream_expired"):
+        if method in STREAM_METHODS and self._workspace.faults.take([method], ("stream_expired",)):
             streams.expire(call)
         with self._workspace.store.transaction():
             return {"ok": True, **METHODS[method](call)}

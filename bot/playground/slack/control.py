@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bot.playground import people
+from bot.playground.faults import FaultRefused
 from bot.playground.slack import bodies, views
 from bot.playground.slack.bodies import Body
 from bot.playground.slack.code_host import CodeHost
@@ -198,7 +199,10 @@ class Control:
         if kind == "disconnect":
             self._sockets.disconnect(times)
             return {"ok": True}
-        self._workspace.faults.add(method, kind, times)
+        try:
+            self._workspace.faults.add(method, kind, times)
+        except FaultRefused as error:
+            raise ControlError(400, str(error)) from None
         return {"ok": True}
 
 

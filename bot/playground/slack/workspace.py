@@ -10,10 +10,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from bot.playground import people
+from bot.playground.faults import Faults
 from bot.playground.slack import events, richtext, views
 from bot.playground.slack.clock import Clock
 from bot.playground.slack.deliveries import EVENTS, RETRY_DELAYS, Deliveries
-from bot.playground.slack.faults import Faults
 from bot.playground.slack.messages import Json, Message, Messages
 from bot.playground.slack.store import Store
 
@@ -22,6 +22,9 @@ from bot.playground.slack.store import Store
 Observer = Callable[[str, str, Json], None]
 RESPONSE_URL_SECONDS = 30 * 60
 MAX_REQUESTS_KEPT = 20_000
+
+
+FAULT_KINDS = ("rate_limited", "server_error", "lost_reply", "duplicate", "disconnect", "stream_expired")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Workspace:
         self.messages = Messages(store)
         self.clock = Clock(self.messages.last_ts())
         self.deliveries = Deliveries(store, retry_delays)
-        self.faults = Faults()
+        self.faults = Faults(FAULT_KINDS)
         self.observers: list[Observer] = []
         self.watchers: list[Callable[[Change], None]] = []
         self.base_url = ""
@@ -216,7 +219,7 @@ class Workspace:
         """Send any payload to the bot, seen by the observers; twice where a duplicate was asked for."""
         self.observe("event" if kind == EVENTS else kind, name, payload)
         self.deliveries.add(kind, payload)
-        if self.faults.take(name, "duplicate") or self.faults.take(kind, "duplicate"):
+        if self.faults.take([name, kind], ("duplicate",)):
             self.deliveries.add(kind, payload)
 
     def observe(self, kind: str, name: str, payload: Json) -> None:
