@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import UserError
+from storage import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class AdminServer:
             return {"error": "The running bot does not know this command; is it of the same version?"}
         try:
             return {"result": await command(dict(request.get("arguments") or {}))}
-        except UserError as error:
+        except (UserError, StorageError) as error:
             return {"error": str(error)}
         except Exception:
             log.exception("admin command %s failed", request["command"])

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sqlite_utils import Migrations
+
 from bot.admin import Command
 from bot.errors import UserError
-from storage import DataFolder, Executor, IndexFile, SessionFile, SessionStore
+from storage import DataFolder, Executor, IndexFile, SessionFile, SessionStore, StorageError
+
+log = logging.getLogger(__name__)
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Files(Protocol):
@@ -38,11 +47,28 @@ async def files_of(folder: DataFolder) -> AsyncIterator[OwnFiles]:
         stack.callback(folder.release)
         executor = Executor()
         stack.callback(executor.close)
-        index = await IndexFile.open(folder.index_path, executor)
+        index, anew = await open_index(folder.index_path, executor)
         stack.push_async_callback(index.close)
         store = SessionStore(folder, executor)
         stack.push_async_callback(store.close)
+        if anew:
+            await index.rebuild(store)
         yield OwnFiles(store, index)
+
+
+async def open_index(
+    path: Path, executor: Executor, plugins: Migrations | None = None
+) -> tuple[IndexFile, bool]:
+    """The index, and whether it is empty and has to be built anew: one that is damaged is thrown away."""
+    there = await asyncio.to_thread(path.exists)
+    try:
+        return await IndexFile.open(path, executor, plugins=plugins), not there
+    except StorageError as error:
+        if getattr(error.__cause__, "sqlite_errorcode", 0) not in _DAMAGED:
+            raise
+        log.warning("%s It is built anew.", error)
+        await asyncio.to_thread(IndexFile.discard, path)
+        return await IndexFile.open(path, executor, plugins=plugins), True
 
 
 def admin_commands(files: Files) -> Mapping[str, Command]:

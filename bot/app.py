@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlite_utils import Migrations
 
 from bot.admin import AdminServer
-from bot.admin_commands import admin_commands
+from bot.admin_commands import admin_commands, open_index
 from bot.config import Settings, load
 from bot.domain import SessionId
 from bot.git import Mirrors
 from bot.permissions import Permissions
 from bot.plugins import Plugins
-from bot.registries import AgentRegistry, ProviderRegistry, RouteRegistry, ServiceRegistry
+from bot.registries import AgentRegistry, ProviderRegistry, RouteRegistry, Service, ServiceRegistry
 from bot.sessions import Observers, Sessions
 from bot.sessions.house import House
 from bot.slack.backfill import Backfill
@@ -55,6 +55,7 @@ class Bot:
         self._routes = RouteRegistry()
         self._services = ServiceRegistry()
         self._listeners: tuple[Callable[[SessionId, int], None], ...] = ()
+        self._unstarted: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
     @classmethod
@@ -124,10 +125,12 @@ class Bot:
         self.plugins.call_sync("register_migrations", state=ours, index=derived)
         state = await StateFile.open(folder.state_path, executor, plugins=ours)
         self._stack.push_async_callback(state.close)
-        index = await IndexFile.open(folder.index_path, executor, plugins=derived)
+        index, anew = await open_index(folder.index_path, executor, derived)
         self._stack.push_async_callback(index.close)
         store = SessionStore(folder, executor)
         self._stack.push_async_callback(store.close)
+        if anew:
+            await index.rebuild(store)
         store.opened.append(self._watch)
         return store, state, index
 
@@ -152,9 +155,15 @@ class Bot:
         return mirrors
 
     async def _start_services(self) -> None:
+        """One that cannot start is named in `/ready`, and keeps nobody else from starting."""
         for service in self._services.services:
-            await service.start()
-            self._stack.push_async_callback(service.stop)
+            try:
+                await service.start()
+            except Exception as error:  # a plugin's, and one broken plugin never stops the bot
+                log.exception("service %s cannot start", service.name)
+                self._unstarted[service.name] = type(error).__name__
+            else:
+                self._stack.push_async_callback(_stopping(service))
 
     def _slack_client(self, http: aiohttp.ClientSession) -> tuple[AsyncWebClient, aiohttp.ClientSession]:
         """The client of effects: nothing is repeated behind the outbox's back."""
@@ -215,7 +224,26 @@ class Bot:
         await self.house.state.get("ping")
 
     def _notices(self) -> list[str]:
-        return [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]
+        left_out = [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]
+        failed = [
+            f"plugin {failure.plugin} failed in {failure.hook} (incident {failure.incident}, see the log)"
+            for failure in self.plugins.failures
+            if failure.hook.startswith("register_")
+        ]
+        unstarted = [
+            f"service {name} cannot start: {kind}, see the log" for name, kind in self._unstarted.items()
+        ]
+        return left_out + failed + unstarted
+
+
+def _stopping(service: Service) -> Callable[[], Awaitable[None]]:
+    async def stop() -> None:
+        try:
+            await service.stop()
+        except Exception:  # a plugin's; whatever else is open has to be closed all the same
+            log.exception("service %s did not stop well", service.name)
+
+    return stop
 
 
 def _http() -> aiohttp.ClientSession:

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     from storage import StorageError
 
     try:
-        cli.main(args=arguments, prog_name="threadsmith", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="threadsmith", standalone_mode=False)
     except click.exceptions.Abort:
         return 1
     except click.ClickException as error:
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 # -- the demo ------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def demo(data: Path, port: int | None, no_browser: bool, secret_prefix: str, as_
     page = f"{home.slack_url}/?token={home.secrets['control_token']}"
     playground = Child(
         "playground",
-        ["playground", "--data", str(home.folder)],
+        ["playground", "--data", str(home.folder), "--quiet"],
         home.folder / "logs/playground.log",
         f"{home.slack_url}/",
     )
@@ -162,7 +162,8 @@ def _welcome(page: str, github: str, folder: Path) -> None:
     help="Where its state goes.",
 )
 @click.option("--port", type=click.IntRange(0, 65500), default=None, help="The page's port.")
-def playground(data: Path, port: int | None) -> None:
+@click.option("--quiet", is_flag=True, help="Print no address: it holds a token, which belongs in no log.")
+def playground(data: Path, port: int | None, quiet: bool) -> None:
     """Only the Slack and the code host of the demo, to run a bot of your own against."""
     from bot.demo import serving, until_interrupted
     from bot.playground.app import Playground
@@ -173,9 +174,10 @@ def playground(data: Path, port: int | None) -> None:
     place = Playground(home.playground)
 
     def ready() -> None:
-        click.echo(f"{place.slack_url}/?token={home.secrets['control_token']}")
-        click.echo(f"Start a bot with:  threadsmith run --config {home.config}")
-        sys.stdout.flush()
+        if not quiet:
+            click.echo(f"{place.slack_url}/?token={home.secrets['control_token']}")
+            click.echo(f"Start a bot with:  threadsmith run --config {home.config}")
+            sys.stdout.flush()
 
     until_interrupted(serving(place, ready))
 

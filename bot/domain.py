@@ -73,6 +73,7 @@ class Repository:
 class ThreadMessage:
     """One message of the thread a prompt came from, with who said it."""
 
+    author_id: str
     author_name: str
     text: str
     ts: str

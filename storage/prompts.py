@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from storage.engine import Row
 from storage.ledger import NewArtifact, NewEffect, NewEvent, Tx, clean, decoded, dump
 
+Planned = Sequence[NewEffect] | Callable[[int], Sequence[NewEffect]]  # or what makes them from a prompt's id
+
 UNFINISHED = "('queued', 'running', 'waiting')"
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """A request as it came in, unique on `(source, key)`. `at` in seconds since the epoch."""
+    """A request as it came in, unique on `(source, key)`. `at` in seconds since the epoch.
+
+    `unaddressed`: it is one only because its thread is a session, so what was said before that is none.
+    """
 
     source: str
     key: str
@@ -25,6 +30,7 @@ class NewPrompt:
     author: Mapping[str, Any] = field(default_factory=dict)
     message_ts: str | None = None
     repository: str | None = None
+    unaddressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +71,23 @@ def prompt_row(row: Row) -> Row:
     return decoded(row, "author")
 
 
-def accept(tx: Tx, prompt: NewPrompt, epoch: int) -> Accepted:
+def accept(tx: Tx, prompt: NewPrompt, epoch: int) -> Accepted | None:
     source, key = clean(prompt.source), clean(prompt.key)
+    known = _known(tx, source, key)
+    if known is not None:
+        return known
+    if prompt.unaddressed and not _began_before(tx, prompt.message_ts):
+        return None
     author = (clean(prompt.author_id), clean(prompt.author_name))
     text = clean(prompt.text)
     prompt_id = tx.insert(
         """INSERT INTO prompts (source, key, author_id, author_name, author, text, message_ts, state, epoch,
                                 repository, accepted_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?) ON CONFLICT (source, key) DO NOTHING""",
+           VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)""",
         *(source, key, *author, dump(prompt.author), text, prompt.message_ts, epoch),
         *(prompt.repository, prompt.at),
     )
-    if prompt_id is None:
-        return _known(tx, source, key)
+    assert prompt_id is not None
     tx.execute(
         """INSERT INTO messages (prompt_id, role, content, author_id, author_name, created_at)
            VALUES (?, 'user', ?, ?, ?, ?)""",
@@ -94,10 +104,19 @@ def accept(tx: Tx, prompt: NewPrompt, epoch: int) -> Accepted:
     return Accepted(prompt_id, True, "queued", position)
 
 
-def _known(tx: Tx, source: str, key: str) -> Accepted:
+def _known(tx: Tx, source: str, key: str) -> Accepted | None:
     row = tx.one("SELECT id, state FROM prompts WHERE source = ? AND key = ?", source, key)
-    assert row is not None
-    return Accepted(row["id"], False, row["state"], _ahead(tx, row["id"]))
+    return None if row is None else Accepted(row["id"], False, row["state"], _ahead(tx, row["id"]))
+
+
+def _began_before(tx: Tx, message_ts: str | None) -> bool:
+    """Whether the thread was a session already when this was said; by the thread's own clock alone."""
+    found = tx.one(
+        """SELECT count(*) AS n, coalesce(CAST(? AS REAL) > min(CAST(message_ts AS REAL)), 1) AS later
+           FROM prompts""",
+        message_ts,
+    )
+    return found is not None and found["n"] > 0 and bool(found["later"])
 
 
 def _ahead(tx: Tx, prompt_id: int) -> int:
@@ -120,13 +139,16 @@ def edit(tx: Tx, source: str, key: str, text: str) -> str | None:
     return str(row["state"])
 
 
-def remove(tx: Tx, source: str, key: str) -> str | None:
+def remove(tx: Tx, source: str, key: str, effects: Planned = ()) -> str | None:
     row = tx.one("SELECT id, author_id, state FROM prompts WHERE source = ? AND key = ?", source, key)
     if row is None or row["state"] not in ("queued", "waiting"):
         return row["state"] if row else None
     tx.execute("UPDATE prompts SET state = 'removed', finished_at = ? WHERE id = ?", tx.now, row["id"])
     tx.execute("DELETE FROM messages WHERE prompt_id = ? AND role = 'user'", row["id"])
     tx.event("prompt.removed", {}, row["id"], row["author_id"])
+    _close_effects_of(tx, row["id"])
+    if row["state"] == "waiting":
+        tx.effects(effects(row["id"]) if callable(effects) else effects)
     tx.session(None)
     return "removed"
 
@@ -145,7 +167,6 @@ def claim(tx: Tx, epoch: int) -> Row | None:
     )
     if row is None:
         return None
-    _join(tx, row)
     tx.execute(
         "INSERT INTO turns (prompt_id, attempt, epoch, started_at) VALUES (?, ?, ?, ?)",
         *(row["id"], row["attempt"], epoch, tx.now),
@@ -155,15 +176,21 @@ def claim(tx: Tx, epoch: int) -> Row | None:
     return prompt_row(row)
 
 
-def _join(tx: Tx, prompt: Row) -> None:
-    added = tx.execute(
-        """INSERT INTO participants (author_id, author_name, author, first_prompt, joined_at)
-           VALUES (?, ?, ?, ?, ?) ON CONFLICT (author_id) DO NOTHING""",
-        *(prompt["author_id"], prompt["author_name"], prompt["author"], prompt["id"], tx.now),
+def join(tx: Tx, prompt_id: int, author_id: str, author_name: str, author: Mapping[str, Any]) -> bool:
+    person = (clean(author_id), clean(author_name))
+    known = tx.execute(
+        "UPDATE participants SET author_name = ?, author = ? WHERE author_id = ?",
+        *(person[1], dump(author), person[0]),
     )
-    if added:
-        data = {"author_name": prompt["author_name"]}
-        tx.event("participant.joined", data, prompt["id"], prompt["author_id"])
+    if known:
+        return False
+    tx.execute(
+        """INSERT INTO participants (author_id, author_name, author, first_prompt, joined_at)
+           VALUES (?, ?, ?, ?, ?)""",
+        *(*person, dump(author), prompt_id, tx.now),
+    )
+    tx.event("participant.joined", {"author_name": person[1]}, prompt_id, person[0])
+    return True
 
 
 def finish(tx: Tx, prompt_id: int, epoch: int, state: str, outcome: Outcome) -> bool:
@@ -178,8 +205,32 @@ def finish(tx: Tx, prompt_id: int, epoch: int, state: str, outcome: Outcome) -> 
     tx.execute(
         "UPDATE turns SET finished_at = ? WHERE prompt_id = ? AND finished_at IS NULL", tx.now, prompt_id
     )
+    if finished is not None:
+        _close_effects(tx)
     outcome.write(tx, prompt_id)
     return True
+
+
+def _close_effects(tx: Tx) -> None:
+    """What the ended turn left undone is not owed any more; posts to the thread still are.
+
+    One turn runs at a time, so whatever is open here is that turn's.
+    """
+    tx.execute(
+        """UPDATE effects SET state = 'failed', error = 'the turn ended', updated_at = ?
+           WHERE state IN ('pending', 'sending') AND substr(kind, 1, 7) != 'thread.'""",
+        tx.now,
+    )
+
+
+def _close_effects_of(tx: Tx, prompt_id: int) -> None:
+    """The same for a prompt that ends without running: the stop it was sent, for one."""
+    tx.execute(
+        """UPDATE effects SET state = 'failed', error = 'the turn ended', updated_at = ?
+           WHERE state IN ('pending', 'sending') AND substr(kind, 1, 7) != 'thread.'
+             AND json_extract(intent, '$.prompt_id') = ?""",
+        *(tx.now, prompt_id),
+    )
 
 
 def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome) -> bool:
@@ -189,8 +240,23 @@ def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome) -> bool:
         *(state, tx.now, prompt_id),
     )
     if changed:
+        _close_effects_of(tx, prompt_id)
         outcome.write(tx, prompt_id)
     return changed > 0
+
+
+def stop_first(tx: Tx, by: str, said_at: float | None) -> Row | None:
+    """Read and planned in one transaction, so that no stop is ever owed by a turn that has ended."""
+    row = tx.one(
+        """SELECT * FROM prompts WHERE state IN ('running', 'waiting') AND (?1 IS NULL OR coalesce(
+             (SELECT min(started_at) FROM turns WHERE prompt_id = prompts.id), accepted_at) <= ?1)
+           ORDER BY id LIMIT 1""",
+        said_at,
+    )
+    if row is None:
+        return None
+    tx.effect(NewEffect("turn.stop", f"stop:{row['id']}", {"by": by, "prompt_id": row["id"]}))
+    return prompt_row(row)
 
 
 def answer(tx: Tx, prompt_id: int, repository: str, outcome: Outcome) -> bool:
@@ -203,12 +269,25 @@ def answer(tx: Tx, prompt_id: int, repository: str, outcome: Outcome) -> bool:
     return changed > 0
 
 
-def requeue_running(tx: Tx, epoch: int) -> list[Row]:
+def requeue_running(tx: Tx, epoch: int, counted: bool) -> list[Row]:
     found = tx.rows(
-        """UPDATE prompts SET state = 'queued', interrupted = interrupted + 1
+        """UPDATE prompts SET state = 'queued', interrupted = interrupted + ?
            WHERE state = 'running' AND epoch < ? RETURNING *""",
-        epoch,
+        *(int(counted), epoch),
     )
+    return _requeued(tx, found)
+
+
+def hand_back(tx: Tx, prompt_id: int, epoch: int, counted: bool) -> bool:
+    found = tx.rows(
+        """UPDATE prompts SET state = 'queued', interrupted = interrupted + ?
+           WHERE id = ? AND state = 'running' AND epoch = ? RETURNING *""",
+        *(int(counted), prompt_id, epoch),
+    )
+    return bool(_requeued(tx, found))
+
+
+def _requeued(tx: Tx, found: list[Row]) -> list[Row]:
     for row in found:
         tx.execute(
             "UPDATE turns SET finished_at = ? WHERE prompt_id = ? AND finished_at IS NULL",

@@ -16,7 +16,7 @@ from storage.engine import Executor, File, Row, value
 from storage.errors import explaining_os
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent, Tx, decoded, dump
 from storage.migrations import Schema, session_schema
-from storage.prompts import Accepted, NewPrompt, Outcome, prompt_row
+from storage.prompts import Accepted, NewPrompt, Outcome, Planned, prompt_row
 
 FINAL = frozenset({"done", "failed", "stopped"})
 _LEASE = ("sandbox", "image", "provider", "epoch", "expires_at")
@@ -84,21 +84,34 @@ class SessionFile(Ledger):
 
     # -- prompts ---------------------------------------------------------------------------------
 
-    async def accept(self, prompt: NewPrompt, epoch: int) -> Accepted:
-        """Queue a prompt; one that is known already is reported as it is now, and nothing is written."""
+    async def accept(self, prompt: NewPrompt, epoch: int) -> Accepted | None:
+        """Queue a prompt; one that is known already is reported as it is now, and nothing is written.
+
+        None, and nothing is written: it was unaddressed, and said before this session's first prompt.
+        """
         return await self._write(lambda tx: moves.accept(tx, prompt, epoch))
 
     async def edit(self, source: str, key: str, text: str) -> str | None:
         """Change the text while queued or waiting. Returns the state (any other: too late), None: unknown."""
         return await self._write(lambda tx: moves.edit(tx, source, key, text))
 
-    async def remove(self, source: str, key: str) -> str | None:
-        """Take back while queued or waiting. Returns "removed", or the state (too late), None: unknown."""
-        return await self._write(lambda tx: moves.remove(tx, source, key))
+    async def remove(self, source: str, key: str, effects: Planned = ()) -> str | None:
+        """Take back while queued or waiting. Returns "removed", or the state (too late), None: unknown.
+
+        `effects` (or what makes them from the prompt's id) are planned with it if it was waiting.
+        """
+        return await self._write(lambda tx: moves.remove(tx, source, key, effects))
 
     async def claim(self, epoch: int) -> Row | None:
         """Start the first unfinished prompt. None: one runs, or the first one waits, or there is none."""
         return await self._write(lambda tx: moves.claim(tx, epoch))
+
+    async def join(self, prompt_id: int, author_id: str, author_name: str, author: Mapping[str, Any]) -> bool:
+        """Note whose text is about to reach the agent; True for someone new. Names are brought up to date.
+
+        Ask for permission first: whoever is noted here is named as one who took part.
+        """
+        return await self._write(lambda tx: moves.join(tx, prompt_id, author_id, author_name, author))
 
     async def finish(
         self,
@@ -111,7 +124,10 @@ class SessionFile(Ledger):
         message: str | None = None,
         artifacts: Sequence[NewArtifact] = (),
     ) -> bool:
-        """End the running turn as done, failed or stopped, with all it leaves. False: fenced."""
+        """End the running turn as done, failed or stopped, with all it leaves. False: fenced.
+
+        Effects it left open are given up with it, save those of the thread (kinds that begin `thread.`).
+        """
         _require(state)
         outcome = Outcome(events, effects, artifacts, session_fields, message)
         return await self._write(lambda tx: moves.finish(tx, prompt_id, epoch, state, outcome))
@@ -151,9 +167,20 @@ class SessionFile(Ledger):
         outcome = Outcome(events, effects, message=message)
         return await self._write(lambda tx: moves.settle(tx, prompt_id, state, outcome))
 
-    async def requeue_running(self, epoch: int) -> list[Row]:
-        """After a crash: what older boots left running is queued again, `interrupted` counted up."""
-        return await self._write(lambda tx: moves.requeue_running(tx, epoch))
+    async def stop_first(self, by: str, said_at: float | None = None) -> Row | None:
+        """Durably plan the stop (`turn.stop`) of the prompt that runs or waits, and return the prompt.
+
+        None, and nothing is planned: nothing runs or waits, or it first began after `said_at` (seconds).
+        """
+        return await self._write(lambda tx: moves.stop_first(tx, by, said_at))
+
+    async def requeue_running(self, epoch: int, counted: bool = True) -> list[Row]:
+        """After a crash: what older boots left running is queued again, `interrupted` counted up if so."""
+        return await self._write(lambda tx: moves.requeue_running(tx, epoch, counted))
+
+    async def hand_back(self, prompt_id: int, epoch: int, counted: bool) -> bool:
+        """Queue this boot's own running prompt again, `interrupted` counted up if so. False: fenced."""
+        return await self._write(lambda tx: moves.hand_back(tx, prompt_id, epoch, counted))
 
     # -- what happens ----------------------------------------------------------------------------
 

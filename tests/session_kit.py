@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,7 @@ from bot.domain import ThreadKey
 from bot.playground import people
 from bot.testing import Botty, Post, Thread
 
+GATES = Path(__file__).parent / "data" / "gates"
 ENDS = ("Done.", "did not work", "Stopped")
 BUSY = 'create a.txt with "a" then wait 60 seconds'
 
@@ -76,7 +79,34 @@ async def swallow(botty: Botty) -> None:
 
 
 async def prompts(botty: Botty, thread: Thread) -> list[dict[str, Any]]:
-    """The prompts of a thread's session, as its file has them."""
+    """The prompts of a thread's session, as its file has them; none before there is one."""
     key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    if not botty.bot.house.store.exists(key.session_id):
+        return []
     async with botty.bot.house.store.use(key.session_id) as file:
         return await file.prompts()
+
+
+class Gates:
+    """Doors on a turn's way, by the plugin in `data/gates`. `settings` goes into `botty_settings`."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copytree(GATES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.folder = folder
+        for name in ("shut", "reached"):
+            (folder / name).mkdir()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"plugins": {"folder": str(self.folder)}}
+
+    def shut(self, door: str, order: str = "") -> None:
+        """Let nobody through; by "kill" the bot that comes there dies, once, by "kill always" each time."""
+        (self.folder / "reached" / door).unlink(missing_ok=True)
+        (self.folder / "shut" / door).write_text(order)
+
+    def open(self, door: str) -> None:
+        (self.folder / "shut" / door).unlink()
+
+    async def reached(self, door: str) -> bool:
+        return (self.folder / "reached" / door).exists()

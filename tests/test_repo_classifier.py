@@ -65,7 +65,7 @@ def ask(
     thread: tuple[str, ...] = (),
     answer: str | None = None,
 ) -> RepositoryChoice | RepositoryAsk:
-    messages = [ThreadMessage("Bob", said, "1.0") for said in thread]
+    messages = [ThreadMessage("U0BOB", "Bob", said, "1.0") for said in thread]
     return choose(
         RepositoryQuestion(prompt(text, answer), channel_id, channel, messages, repositories, current)
     )

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
-from session_kit import assert_clean, calls, fault, finals, until
+from session_kit import assert_clean, calls, fault, finals, shows, until
+from slack_sdk.web import async_base_client
 
 from bot.domain import ThreadKey
 from bot.playground import people
@@ -107,3 +114,132 @@ async def test_facts_nobody_can_render_hold_up_nothing_behind_them(botty: Botty)
     *_, first, second = await thread.by_bot()
     assert "cannot put into words" in first.text
     assert second.text.startswith("Queued")
+
+
+# -- what must not be said twice, nor be lost -----------------------------------------------------------
+
+SAYING = 'create a.txt with "a" then wait 1 second'
+
+
+@dataclass
+class Proxy:
+    """Stands in Slack's place for chosen calls: `answer` gives the HTTP answer, None lets it through."""
+
+    answer: Callable[[str, str], dict[str, Any] | None]
+    struck: int = 0
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, str], Any]], Proxy]:
+    """Put something between the SDK and Slack."""
+    real = async_base_client._request_with_session  # type: ignore[attr-defined]  # imported there
+
+    def install(answer: Callable[[str, str], dict[str, Any] | None]) -> Proxy:
+        proxy = Proxy(answer)
+
+        async def request(**arguments: Any) -> Any:
+            method = arguments["api_url"].rsplit("/", 1)[1]
+            instead = proxy.answer(method, str(arguments["req_args"].get("json", "")))
+            if instead is None:
+                return await real(**arguments)
+            proxy.struck += 1
+            return instead
+
+        monkeypatch.setattr(async_base_client, "_request_with_session", request)
+        return proxy
+
+    return install
+
+
+def once(method: str, words: str, answer: dict[str, Any]) -> Callable[[str, str], dict[str, Any] | None]:
+    left = [answer]
+    return lambda called, body: left.pop() if left and called == method and words in body else None
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_clock_that_is_ahead_of_slacks_doubles_nothing(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the final message is lost, and the thread is read by Slack's timestamps alone."""
+    botty.bot.house.store._now = lambda: time.time() + 600
+    thread = await botty.say(SAYING)
+    await shows(botty, thread, "Wait 1 second")
+    await fault(botty, "chat.postMessage", "lost_reply")
+    await thread.final()
+    await assert_clean(botty, thread)
+    posted = [call for call in await calls(botty, "chat.postMessage") if "Done." in call["args"]["text"]]
+    assert len(posted) == 1
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_thread_that_cannot_be_read_yet_is_no_thread_without_the_post(botty: Botty) -> None:
+    """The answer to the final message is lost, and the reading that would find it is put off by Slack."""
+    thread = await botty.say(SAYING)
+    await shows(botty, thread, "Wait 1 second")
+    await fault(botty, "chat.postMessage", "lost_reply")
+    await fault(botty, "conversations.replies", "rate_limited", times=2)
+    await thread.final()
+    await assert_clean(botty, thread)
+    posted = [call for call in await calls(botty, "chat.postMessage") if "Done." in call["args"]["text"]]
+    assert len(posted) == 1
+
+
+@pytest.mark.parametrize("word", ["token_revoked", "account_inactive", "a_word_of_tomorrow"])
+@pytest.mark.usefixtures("soon")
+async def test_a_final_message_waits_for_what_may_be_mended(
+    botty: Botty, proxied: Callable[..., Proxy], word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what says that this message can never be posted there gives it up."""
+    no = {"data": {"ok": False, "error": word}, "headers": {}, "status_code": 200}
+    proxy = proxied(once("chat.postMessage", "final:", no))
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    await assert_clean(botty, thread)
+    assert proxy.struck == 1
+    [line] = [record.getMessage() for record in caplog.records if word in record.getMessage()]
+    assert "final:" in line
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [("upstream connect error", 503), ("too many requests", 429), ("a page", 403), (["odd"], 200), ("", 200)],
+)
+@pytest.mark.usefixtures("soon")
+async def test_an_answer_that_is_not_slacks_loses_and_doubles_nothing(
+    botty: Botty, proxied: Callable[..., Proxy], data: Any, status: int
+) -> None:
+    """Neither on the way of the final message nor on that of what only decorates it."""
+    odd = {"data": data, "headers": {}, "status_code": status}
+    strikes = [once("chat.postMessage", "final:", odd), once("chat.appendStream", "", odd)]
+    proxy = proxied(lambda method, body: next(filter(None, (s(method, body) for s in strikes)), None))
+    thread = await botty.say('create a.txt with "a" then wait 1 second then create b.txt with "b"')
+    await thread.final()
+    await assert_clean(botty, thread)
+    assert proxy.struck >= 1
+
+
+async def test_decoration_that_hangs_delays_the_final_message_by_a_moment_only(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the live stream's end nor the reaction is waited for; both are let go of at close."""
+    monkeypatch.setattr(outbox, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(outbox, "SETTLE_SECONDS", 0.1)
+    never = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(botty.bot.progress, "finish", hang)
+    monkeypatch.setattr(botty.bot.progress, "settle", hang)
+    thread = await botty.say('create a.txt with "a"')
+    assert "Done." in (await thread.final()).text
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+
+    async def done() -> bool:
+        async with botty.bot.house.store.use(key.session_id) as file:
+            return await file.idle()
+
+    await until(botty, done)
+    assert len(botty.bot.outbox._decorating) == 2
+    await botty.bot.close()
+    assert not botty.bot.outbox._decorating

@@ -52,6 +52,7 @@ class Life:
         again = self.model.states and self.dice.random() < 0.3
         key = self.some() if again else f"k{self.dice.random()}"
         accepted = await self.session.accept(NewPrompt("slack", key, "U1", "Ann", "x", 1.0), self.model.epoch)
+        assert accepted is not None
         assert accepted.new == (key not in self.model.states)
         self.model.states.setdefault(key, "queued")
         assert accepted.prompt_id == self.model.id(key)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Executor, NewArtifact, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
+from storage import Accepted, Executor, NewArtifact, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
 from storage.session_file import create_session_file
 
 EPOCH = 5
@@ -43,7 +43,13 @@ async def session(tmp_path: Path, clock: Clock) -> AsyncIterator[SessionFile]:
     executor.close()
 
 
-def prompt(key: str = "", author: str = "U1", text: str = "fix the header") -> NewPrompt:
+def prompt(
+    key: str = "",
+    author: str = "U1",
+    text: str = "fix the header",
+    message_ts: str | None = "1.1",
+    unaddressed: bool = False,
+) -> NewPrompt:
     return NewPrompt(
         source="slack",
         key=key or f"C1:{next(numbers)}",
@@ -52,8 +58,15 @@ def prompt(key: str = "", author: str = "U1", text: str = "fix the header") -> N
         text=text,
         at=1000.5,
         author={"id": author, "team": "T1"},
-        message_ts="1.1",
+        message_ts=message_ts,
+        unaddressed=unaddressed,
     )
+
+
+async def accepted_as(session: SessionFile, prompt: NewPrompt, epoch: int = EPOCH) -> Accepted:
+    accepted = await session.accept(prompt, epoch)
+    assert accepted is not None
+    return accepted
 
 
 async def types(session: SessionFile) -> list[str]:
@@ -61,7 +74,7 @@ async def types(session: SessionFile) -> list[str]:
 
 
 async def accept(session: SessionFile, *keys: str) -> list[int]:
-    return [(await session.accept(prompt(key), EPOCH)).prompt_id for key in keys]
+    return [(await accepted_as(session, prompt(key))).prompt_id for key in keys]
 
 
 async def states(session: SessionFile) -> list[str]:
@@ -90,7 +103,7 @@ async def everything(session: SessionFile) -> dict[str, object]:
 async def test_a_message_that_comes_as_mention_and_as_message_at_once_is_one_prompt(
     session: SessionFile,
 ) -> None:
-    results = await asyncio.gather(*(session.accept(prompt("C1:1.1"), EPOCH) for _ in range(4)))
+    results = await asyncio.gather(*(accepted_as(session, prompt("C1:1.1")) for _ in range(4)))
     assert {result.prompt_id for result in results} == {1}
     assert sorted(result.new for result in results) == [False, False, False, True]
     assert await types(session) == ["prompt.accepted"]
@@ -101,7 +114,7 @@ async def test_a_redelivery_reports_the_prompt_as_it_is_now_and_writes_nothing(s
     await accept(session, "a", "b")
     await session.claim(EPOCH)
     before = await everything(session)
-    first, second = [await session.accept(prompt(key, text="changed"), EPOCH + 1) for key in ("a", "b")]
+    first, second = [await accepted_as(session, prompt(key, text="changed"), EPOCH + 1) for key in ("a", "b")]
     assert (first.new, first.state, first.position) == (False, "running", 0)
     assert (second.new, second.state, second.position) == (False, "queued", 1)
     assert await everything(session) == before
@@ -109,12 +122,12 @@ async def test_a_redelivery_reports_the_prompt_as_it_is_now_and_writes_nothing(s
 
 async def test_the_same_key_from_another_source_is_another_prompt(session: SessionFile) -> None:
     await accept(session, "k")
-    other = await session.accept(NewPrompt("api", "k", "U1", "Ann", "text", 1.0), EPOCH)
+    other = await accepted_as(session, NewPrompt("api", "k", "U1", "Ann", "text", 1.0))
     assert other.new
 
 
 async def test_accepting_writes_prompt_message_and_event_together(session: SessionFile) -> None:
-    accepted = await session.accept(prompt("C1:1.1"), EPOCH)
+    accepted = await accepted_as(session, prompt("C1:1.1"))
     assert (accepted.new, accepted.state, accepted.position) == (True, "queued", 0)
     row = await session.find_prompt("slack", "C1:1.1")
     assert row is not None
@@ -133,7 +146,7 @@ async def test_a_prompt_behind_others_learns_its_position_and_the_thread_its_que
 ) -> None:
     await accept(session, "a", "b")
     await session.claim(EPOCH)
-    third = await session.accept(prompt("c"), EPOCH)
+    third = await accepted_as(session, prompt("c"))
     assert third.position == 2
     queued = [event["data"] for event in await session.events() if event["type"] == "prompt.queued"]
     assert queued == [{"position": 1}, {"position": 2}]
@@ -142,8 +155,8 @@ async def test_a_prompt_behind_others_learns_its_position_and_the_thread_its_que
 async def test_text_no_database_could_hold_is_kept_as_far_as_it_is_text(session: SessionFile) -> None:
     """JSON may carry half of a surrogate pair; a NUL must not cut the rest off."""
     odd = prompt("k\udc00", author="U\ud800", text="a\ud83d b\x00c 🎉 '; DROP TABLE prompts; --")
-    assert (await session.accept(odd, EPOCH)).new
-    assert not (await session.accept(odd, EPOCH)).new
+    assert (await accepted_as(session, odd)).new
+    assert not (await accepted_as(session, odd)).new
     [row] = await session.prompts()
     assert row["text"] == "a? b\x00c 🎉 '; DROP TABLE prompts; --"
     row["text"].encode()
@@ -217,9 +230,7 @@ async def test_the_database_itself_refuses_a_second_running_prompt(session: Sess
     assert await states(session) == ["queued", "queued"]
 
 
-async def test_claiming_starts_the_turn_and_a_new_author_joins_once(
-    session: SessionFile, clock: Clock
-) -> None:
+async def test_claiming_starts_the_turn(session: SessionFile, clock: Clock) -> None:
     for author in ("U1", "U2", "U1"):
         await session.accept(prompt(author=author), EPOCH)
     for _ in range(3):
@@ -228,18 +239,32 @@ async def test_claiming_starts_the_turn_and_a_new_author_joins_once(
         assert row is not None
         assert (row["state"], row["attempt"], row["started_at"]) == ("running", 1, clock.at)
         await session.finish(row["id"], EPOCH, "done")
-    joined = [event["author_id"] for event in await session.events() if event["type"] == "participant.joined"]
-    assert joined == ["U1", "U2"]
-    assert [p["author_id"] for p in await session.participants()] == ["U1", "U2"]
     started = [event for event in await session.events() if event["type"] == "turn.started"]
     assert [event["data"] for event in started] == [{"attempt": 1}] * 3
 
 
-async def test_nobody_is_a_participant_before_their_text_reaches_the_agent(session: SessionFile) -> None:
+async def test_a_claimed_prompt_makes_nobody_a_participant_before_they_were_permitted(
+    session: SessionFile,
+) -> None:
     await accept(session, "a")
-    await session.remove("slack", "a")
     await session.claim(EPOCH)
     assert await session.participants() == []
+    assert "participant.joined" not in await types(session)
+
+
+async def test_an_author_joins_once_and_is_known_by_the_newest_name(session: SessionFile) -> None:
+    first, second = await accept(session, "a", "b")
+    assert await session.join(first, "U1", "Ann", {"id": "U1", "name": "Ann"})
+    assert await session.join(first, "U2", "Ben", {"id": "U2"})
+    assert not await session.join(second, "U1", "Anna", {"id": "U1", "name": "Anna"})
+    joined = [event for event in await session.events() if event["type"] == "participant.joined"]
+    assert [(e["author_id"], e["data"]) for e in joined] == [
+        ("U1", {"author_name": "Ann"}),
+        ("U2", {"author_name": "Ben"}),
+    ]
+    ann, ben = await session.participants()
+    assert (ann["author_name"], ann["author"]) == ("Anna", {"id": "U1", "name": "Anna"})
+    assert (ann["first_prompt"], ben["author_name"]) == (first, "Ben")
 
 
 async def test_a_waiting_prompt_holds_back_those_behind_it_until_it_is_answered(session: SessionFile) -> None:
@@ -248,7 +273,7 @@ async def test_a_waiting_prompt_holds_back_those_behind_it_until_it_is_answered(
     asked = [NewEvent("question.asked", {"q": "which?"}, first)]
     assert await session.wait(first, EPOCH, asked, [NewEffect("slack.post", "question:1", {})])
     assert await session.claim(EPOCH) is None
-    third = await session.accept(prompt("c"), EPOCH)
+    third = await accepted_as(session, prompt("c"))
     assert third.position == 2
     assert await session.answer(first, "acme/web", [NewEvent("question.answered", {}, first, "U1")])
     assert not await session.answer(first, "acme/other"), "answered twice"
@@ -385,8 +410,6 @@ async def test_recovery_queues_what_ran_in_front_again_and_counts_the_interrupti
     assert [turn["attempt"] for turn in await session.turns(first)] == [1, 2, 3]
     assert all(turn["finished_at"] is not None for turn in await session.turns(first))
     assert await session.turns(second) == []
-    joined = [event for event in await session.events() if event["type"] == "participant.joined"]
-    assert len(joined) == 1
 
 
 async def test_recovery_leaves_waiting_and_finished_prompts_as_they_are(session: SessionFile) -> None:
@@ -423,11 +446,11 @@ async def test_events_are_numbered_without_gaps_and_read_from_a_cursor(session: 
             [NewEvent("agent.text", {"n": n, "text": "ä\ud800"}, 1), NewEvent("agent.thought")], EPOCH
         )
     seqs = [event["seq"] for event in await session.events()]
-    assert seqs == list(range(1, 14))
-    assert await session.last_seq() == 13
-    page = await session.events(after=10, limit=2)
-    assert [event["seq"] for event in page] == [11, 12]
-    assert await session.events(after=13) == []
+    assert seqs == list(range(1, 13))
+    assert await session.last_seq() == 12
+    page = await session.events(after=9, limit=2)
+    assert [event["seq"] for event in page] == [10, 11]
+    assert await session.events(after=12) == []
 
 
 async def test_listeners_hear_of_every_commit_with_events_or_effects_and_of_no_other(
@@ -445,14 +468,14 @@ async def test_listeners_hear_of_every_commit_with_events_or_effects_and_of_no_o
 
     assert await heard_from(session.accept(prompt("a"), EPOCH)) == [1]
     assert await heard_from(session.accept(prompt("a"), EPOCH)) == [], "a redelivery is no news"
-    assert await heard_from(session.claim(EPOCH)) == [3]
-    assert await heard_from(session.append([NewEvent("agent.text", {}, 1)], EPOCH)) == [4]
+    assert await heard_from(session.claim(EPOCH)) == [2]
+    assert await heard_from(session.append([NewEvent("agent.text", {}, 1)], EPOCH)) == [3]
     assert await heard_from(session.append([NewEvent("agent.text", {}, 1)], EPOCH - 1)) == []
     assert await heard_from(session.finish(1, EPOCH - 1, "done", [NewEvent("x")])) == []
     assert await heard_from(session.stage(1, "lease", 1.0)) == []
-    assert await heard_from(session.effect_plan("post", "k", {})) == [4]
+    assert await heard_from(session.effect_plan("post", "k", {})) == [3]
     assert await heard_from(session.effect_plan("post", "k", {})) == []
-    assert await heard_from(session.effect_sending(1)) == [4]
+    assert await heard_from(session.effect_sending(1)) == [3]
     assert await heard_from(session.effect_sending(1)) == []
 
 
@@ -604,7 +627,190 @@ async def test_all_that_was_promised_is_flushed_and_only_events_and_stages_are_n
         (session.append([event]), normal),
         (session.remove("slack", "a"), full),
         (session.append([event]), normal),
+        (session.join(1, "U1", "Ann", {}), full),
+        (session.append([event]), normal),
+        (session.stop_first("U1"), full),
+        (session.append([event]), normal),
+        (session.hand_back(1, EPOCH, False), full),
+        (session.append([event]), normal),
         (session.finish(1, EPOCH, "done"), full),
     ]
     for number, (step, wanted) in enumerate(steps):
         assert await flushed(step) == wanted, f"step {number}"
+
+
+# -- said before the session was one ------------------------------------------------------------------
+
+
+async def test_talk_from_before_the_first_mention_never_becomes_a_prompt(session: SessionFile) -> None:
+    early = prompt("early", message_ts="99.000001", unaddressed=True)
+    assert await session.accept(early, EPOCH) is None, "no prompt yet: nothing addressed us"
+    assert await session.accept(prompt("mention", message_ts="100.000002"), EPOCH) is not None
+    before = await everything(session)
+    assert await session.accept(early, EPOCH) is None
+    same = prompt("same", message_ts="100.000002", unaddressed=True)
+    assert await session.accept(same, EPOCH) is None
+    assert await everything(session) == before
+    late = await accepted_as(session, prompt("late", message_ts="100.000003", unaddressed=True))
+    assert late.new
+    mentioned = await accepted_as(session, prompt("m", message_ts="98.5"))
+    assert mentioned.new, "a mention may be as old as it likes"
+
+
+async def test_a_redelivered_reply_is_known_whatever_it_is_compared_with(session: SessionFile) -> None:
+    await session.accept(prompt("mention", message_ts="100.1"), EPOCH)
+    await session.accept(prompt("reply", message_ts="100.2", unaddressed=True), EPOCH)
+    again = await accepted_as(session, prompt("reply", message_ts="100.2", unaddressed=True))
+    assert (again.new, again.prompt_id) == (False, 2)
+
+
+async def test_a_session_begun_without_a_message_takes_every_reply(session: SessionFile) -> None:
+    await session.accept(prompt("api", message_ts=None), EPOCH)
+    assert (await accepted_as(session, prompt("reply", message_ts="5.5", unaddressed=True))).new
+
+
+# -- stop ---------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_is_planned_for_what_runs_or_waits_and_never_after_its_end(
+    session: SessionFile,
+) -> None:
+    [first] = await accept(session, "a")
+    assert await session.stop_first("U2") is None, "a queued prompt has not begun"
+    await session.claim(EPOCH)
+    stopped = await session.stop_first("U2")
+    assert stopped is not None
+    assert (stopped["id"], stopped["state"], stopped["author"]) == (
+        first,
+        "running",
+        {"id": "U1", "team": "T1"},
+    )
+    [effect] = await session.effects(("pending",))
+    assert (effect["kind"], effect["key"]) == ("turn.stop", f"stop:{first}")
+    assert effect["intent"] == {"by": "U2", "prompt_id": first}
+    await session.finish(first, EPOCH, "stopped")
+    assert await session.stop_first("U2") is None
+    assert await session.idle()
+
+
+async def test_a_waiting_prompt_is_stopped_and_the_stop_outlives_the_asking(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    assert await session.stop_first("U2") is not None
+    await session.wait(first, EPOCH)
+    stopped = await session.stop_first("U3")
+    assert stopped is not None
+    assert stopped["state"] == "waiting"
+    [effect] = await session.effects(("pending",))
+    assert effect["intent"]["by"] == "U2", "the first one to say it"
+
+
+async def test_a_stop_heard_late_spares_what_began_after_it_was_said(
+    session: SessionFile, clock: Clock
+) -> None:
+    await accept(session, "a")
+    clock.at = 2000.0
+    await session.claim(EPOCH)
+    assert await session.stop_first("U2", said_at=1999.0) is None
+    assert await session.effects() == []
+    clock.at = 3000.0
+    await session.requeue_running(EPOCH + 1)
+    await session.claim(EPOCH + 1)
+    assert await session.stop_first("U2", said_at=2000.0) is not None, "being taken up again is no beginning"
+
+
+# -- what an ended turn leaves ------------------------------------------------------------------------
+
+
+async def test_an_ended_turn_owes_only_what_the_thread_is_to_be_told(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    done = await session.effect_plan("git.push", "one", {})
+    await session.effect_sending(done["id"])
+    await session.effect_done(done["id"], {"sha": "1"})
+    sending = await session.effect_plan("pull_request", "two", {})
+    await session.effect_sending(sending["id"])
+    await session.effect_plan("turn.stop", f"stop:{first}", {"by": "U1", "prompt_id": first})
+    await session.effect_plan("thread.post", "opening", {})
+    assert not await session.finish(first, EPOCH - 1, "done")
+    assert len(await session.effects(("pending", "sending"))) == 3, "fenced: nothing is closed"
+    assert await session.finish(first, EPOCH, "done", effects=[NewEffect("thread.post", "final", {})])
+    closed = [(e["kind"], e["state"], e["error"]) for e in await session.effects()]
+    assert closed == [
+        ("git.push", "done", None),
+        ("pull_request", "failed", "the turn ended"),
+        ("turn.stop", "failed", "the turn ended"),
+        ("thread.post", "pending", None),
+        ("thread.post", "pending", None),
+    ]
+
+
+async def test_a_turn_that_only_asks_keeps_what_it_owes(session: SessionFile) -> None:
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    await session.effect_plan("turn.stop", f"stop:{first}", {"by": "U1", "prompt_id": first})
+    await session.wait(first, EPOCH)
+    assert [e["state"] for e in await session.effects()] == ["pending"]
+
+
+@pytest.mark.parametrize("end", ["remove", "settle"])
+async def test_a_prompt_that_ends_without_running_takes_its_own_stop_with_it(
+    session: SessionFile, end: str
+) -> None:
+    first, second = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    await session.wait(first, EPOCH)
+    await session.stop_first("U2")
+    await session.effect_plan("turn.stop", f"stop:{second}", {"by": "U2", "prompt_id": second})
+    if end == "remove":
+        assert await session.remove("slack", "a") == "removed"
+    else:
+        assert await session.settle(first, "stopped")
+    assert [e["state"] for e in await session.effects()] == ["failed", "pending"]
+
+
+async def test_taking_back_an_asked_question_withdraws_its_picker_in_the_same_breath(
+    session: SessionFile,
+) -> None:
+    first, second = await accept(session, "a", "b")
+    await session.claim(EPOCH)
+    running = [NewEffect("thread.update", "never", {})]
+    assert await session.remove("slack", "a", running) == "running"
+    await session.wait(first, EPOCH)
+    assert await session.remove("slack", "b", running) == "removed", "it was queued and asked nothing"
+    assert await session.effects() == []
+
+    def withdrawn(prompt_id: int) -> list[NewEffect]:
+        return [NewEffect("thread.update", f"question:{prompt_id}:withdrawn", {})]
+
+    assert await session.remove("slack", "a", withdrawn) == "removed"
+    assert await session.remove("slack", "a", withdrawn) == "removed"
+    assert [e["key"] for e in await session.effects()] == [f"question:{first}:withdrawn"]
+    assert second
+
+
+# -- a clean shutdown ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_a_running_prompt_is_handed_back_with_or_without_counting(
+    session: SessionFile, counted: bool
+) -> None:
+    [first] = await accept(session, "a")
+    assert not await session.hand_back(first, EPOCH, counted), "it does not run"
+    await session.claim(EPOCH)
+    assert not await session.hand_back(first, EPOCH - 1, counted), "another boot's"
+    assert await session.hand_back(first, EPOCH, counted)
+    row = await session.prompt(first)
+    assert row is not None
+    assert (row["state"], row["interrupted"]) == ("queued", int(counted))
+    [turn] = await session.turns(first)
+    assert turn["finished_at"] is not None
+    assert await session.claim(EPOCH + 1) is not None
+
+
+async def test_recovery_after_a_clean_end_counts_no_interruption(session: SessionFile) -> None:
+    await accept(session, "a")
+    await session.claim(EPOCH)
+    [row] = await session.requeue_running(EPOCH + 1, counted=False)
+    assert (row["state"], row["interrupted"]) == ("queued", 0)

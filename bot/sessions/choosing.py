@@ -18,7 +18,7 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import UserError
-from bot.sessions.brief import readable
+from bot.sessions.brief import join, readable
 from bot.sessions.house import House
 from bot.sessions.states import title_of
 from storage import NewEffect, NewEvent, SessionFile
@@ -45,7 +45,9 @@ async def permitted(house: House, file: SessionFile, prompt: Prompt) -> Prompt:
     text = await readable(prompt.text, lambda user: house.directory.person(session["team"], user))
     if not session["title"]:
         await file.update_session(title=title_of(text))
-    return replace(prompt, author=person, text=text)
+    prompt = replace(prompt, author=person, text=text)
+    await join(file, prompt, person)
+    return prompt
 
 
 async def _few_enough(house: House, prompt: Prompt) -> None:

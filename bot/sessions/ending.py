@@ -63,6 +63,20 @@ async def write_ending(file: SessionFile, ending: Ending, epoch: int, now: float
     )
 
 
+async def write_stop_of_queued(file: SessionFile, prompt: Prompt, by: str, now: float) -> bool:
+    """End a prompt that has not begun, with its final message, in one transaction. False: it has begun."""
+    ending = Ending(prompt)
+    ending.stop(by, "It had not begun yet.")
+    facts = _facts(ending, (await file.session())["repository"], now)
+    return await file.settle(
+        prompt.id,
+        PromptState.STOPPED,
+        events=_events(ending),
+        effects=[NewEffect("thread.post", f"final:{prompt.id}", facts)],
+        message=ending.kept,
+    )
+
+
 def withdrawn(prompt_id: int) -> NewEffect:
     """The picker of a prompt that was stopped while it asked: it shall not be clicked any more."""
     of = f"question:{prompt_id}"

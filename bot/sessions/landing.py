@@ -72,12 +72,15 @@ class Landing:
         prompt: Prompt,
         repository: Repository,
         stage: Callable[[Stage], Awaitable[None]],
+        no_return: Callable[[], None],
     ) -> None:
+        """`no_return` is called right before the push's intent is written: from then on nothing stops it."""
         self._house = house
         self._file = file
         self._prompt = prompt
         self._repository = repository
         self._stage = stage
+        self._no_return = no_return
         self._effects = SessionEffects(file)
 
     # -- before the agent ------------------------------------------------------------------------
@@ -142,13 +145,10 @@ class Landing:
     ) -> dict[str, Any] | None:
         """The turn's one commit, in the mirror; None when nothing changed."""
         assert bench.base is not None
-        limits, git = self._house.settings.limits, self._house.settings.git
-        policy = Policy(
-            files=limits.changed_files, file_mib=git.blob_mib, allow_workflows=git.allow_workflow_changes
-        )
+        git = self._house.settings.git
+        policy, quarantine = bounds_of(self._house)
         author = await self.identity(self._prompt.author)
         committer = GitIdentity(git.bot_name, git.bot_email)
-        quarantine = QuarantineLimits(bundle_mib=limits.bundle_mib)
         async with (
             aclosing(bench.collect(mirror)) as bundle,
             collect(mirror, bundle, bench.base, policy=policy, limits=quarantine) as collected,
@@ -198,6 +198,7 @@ class Landing:
             return {"commit": commit}
 
         await self._stage(Stage.PUSH)
+        self._no_return()
         await self._effects.once(PUSH, push_key(self._prompt), intent=intent, find=look, do=do)
         await self._stage(Stage.PULL_REQUEST)
         landed = await self._publish(await self._change(intent))
@@ -215,7 +216,8 @@ class Landing:
                 landed.problem = str(answer.error)
             made += answer.value or ()
         landed.pull_request = next((each for each in made if isinstance(each, PullRequest)), None)
-        landed.updated = change.previous is not None
+        pull, before = landed.pull_request, change.previous
+        landed.updated = pull is not None and before is not None and pull.number == before.number
         landed.artifacts = [each for each in made if isinstance(each, Artifact)]
         if landed.pull_request is not None and landed.pull_request.note:
             landed.notes.append(landed.pull_request.note)
@@ -238,14 +240,15 @@ class Landing:
 
     async def _co_authors(self) -> list[GitIdentity]:
         """Those whose earlier prompts left work in the sandbox that no commit holds yet."""
+        taking_part = {row["author_id"] for row in await self._file.participants()}
         found: dict[str, GitIdentity] = {}
         for row in reversed(await self._file.prompts()):
-            if row["id"] >= self._prompt.id or row["author_id"] == self._prompt.author.id:
+            if row["id"] >= self._prompt.id or row["state"] == "removed":
                 continue
             if row["state"] not in {"stopped", "failed"}:
                 break
-            identity = await self.identity(person_of(row))
-            if identity is not None:
+            identity = await self.identity(person_of(row)) if row["author_id"] in taking_part else None
+            if identity is not None and row["author_id"] != self._prompt.author.id:
                 found[identity.email] = identity
         return list(found.values())
 
@@ -262,6 +265,15 @@ def _notes(
         shown = ", ".join(outside_links[:3])
         notes.append(f"It holds symbolic links that point out of the repository: {shown}. Look at them.")
     return notes
+
+
+def bounds_of(house: House) -> tuple[Policy, QuarantineLimits]:
+    """What a turn's work may be, as configured."""
+    limits, git = house.settings.limits, house.settings.git
+    policy = Policy(
+        files=limits.changed_files, file_mib=git.blob_mib, allow_workflows=git.allow_workflow_changes
+    )
+    return policy, QuarantineLimits(bundle_mib=limits.bundle_mib)
 
 
 def push_key(prompt: Prompt) -> str:

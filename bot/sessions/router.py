@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
+from bot.sessions.ending import withdrawn, write_stop_of_queued
 from bot.sessions.house import House
 from bot.sessions.slots import Slots
+from bot.sessions.turn import prompt_of
 from bot.sessions.worker import SessionWorker
-from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile
+from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,14 @@ class Incoming:
     repository: str | None = None
 
 
+@dataclass(slots=True)
+class _Lane:
+    """`users` are inside or waiting."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class Sessions:
     """All sessions of this bot. `accept` is the only way a prompt comes in."""
 
@@ -47,6 +59,7 @@ class Sessions:
             house.settings.limits.running_turns, house.settings.limits.running_turns_per_person
         )
         self._workers: dict[SessionId, SessionWorker] = {}
+        self._lanes: dict[SessionId, _Lane] = {}
         self._closing = False
 
     # -- life ------------------------------------------------------------------------------------
@@ -56,16 +69,24 @@ class Sessions:
 
         Returns the sessions that may owe the outside something, for the edges to look after.
         """
-        owed = await self._owing()
-        for session in owed:
-            async with self.house.store.use(session) as file:
-                lease = await file.lease()
-                if lease is not None and lease["epoch"] < self.house.epoch:
-                    await file.set_lease(None)  # what the provider kept of it, the provider sweeps
-                for row in await file.requeue_running(self.house.epoch):
-                    log.warning("session %s: prompt %s was cut off and runs again", session, row["id"])
+        taken_up = []
+        for session in await self._owing():
+            try:
+                await self._take_up(session)
+            except StorageError:  # the other sessions are not to suffer for it
+                log.exception("session %s cannot be taken up", session)
+                continue
             self._wake(session)
-        return owed
+            taken_up.append(session)
+        return taken_up
+
+    async def _take_up(self, session: SessionId) -> None:
+        async with self.house.store.use(session) as file:
+            lease = await file.lease()
+            if lease is not None and lease["epoch"] < self.house.epoch:
+                await file.set_lease(None)  # what the provider kept of it, the provider sweeps
+            for row in await file.requeue_running(self.house.epoch):
+                log.warning("session %s: prompt %s was cut off and runs again", session, row["id"])
 
     async def close(self) -> None:
         """Stop all workers where they are; their prompts are taken up by the next boot."""
@@ -77,116 +98,102 @@ class Sessions:
     async def accept(self, incoming: Incoming) -> Accepted | None:
         """Commit a prompt. None when it was not addressed to us and its thread is no session."""
         session = incoming.thread.session_id
-        known = self.house.store.exists(session)
-        if not known and not incoming.addressed:
-            return None
-        async with (
-            self.house.state.marking(session),
-            self.house.store.use(session, create=incoming.thread) as file,
-        ):
-            accepted = await file.accept(_new_prompt(incoming), self.house.epoch)
-            if accepted.new and accepted.position:
-                await self._say_place(file, incoming, accepted)
-        if accepted.new:
+        async with self._lane(session):
+            if not incoming.addressed and not self.house.store.exists(session):
+                return None
+            async with (
+                self.house.state.marking(session),
+                self.house.store.use(session, create=incoming.thread) as file,
+            ):
+                accepted = await file.accept(_new_prompt(incoming), self.house.epoch)
+                if accepted is not None and accepted.new and accepted.position:
+                    await self._say_place(file, incoming, accepted)
+        if accepted is not None and accepted.new:
             self._wake(session)
         return accepted
 
     async def edit(self, thread: ThreadKey, source: str, key: str, text: str) -> str | None:
         """Change a prompt that has not started. Its state afterwards, None when there is no such prompt."""
-        session = thread.session_id
-        if not self.house.store.exists(session):
-            return None
-        async with self.house.store.use(session) as file:
-            return await file.edit(source, key, text)
+        async with self._known(thread.session_id) as file:
+            return None if file is None else await file.edit(source, key, text)
 
     async def remove(self, thread: ThreadKey, source: str, key: str) -> str | None:
         """Take back a prompt that has not started. Its state afterwards, None when there is none."""
-        session = thread.session_id
-        if not self.house.store.exists(session):
-            return None
-        async with self.house.store.use(session) as file:
-            state = await file.remove(source, key)
-        self._wake(session)
+        async with self._known(thread.session_id) as file:
+            if file is None:
+                return None
+            state = await file.remove(source, key, effects=lambda prompt: [withdrawn(prompt)])
+        self._wake(thread.session_id)
         return state
+
+    async def knows(self, session: SessionId) -> bool:
+        """Whether a thread is a session, one that is being made this moment included."""
+        async with self._lane(session):
+            return self.house.store.exists(session)
 
     async def stop(self, session: SessionId, by: str, said_at: float | None = None) -> bool:
         """Stop what runs or waits in a session. False when nothing did. Returns once the fence is on disk.
 
         `said_at` is given for a stop that is heard late: it concerns only what had started by then.
         """
-        if not self.house.store.exists(session):
-            return False
-        async with self.house.state.marking(session), self.house.store.use(session) as file:
-            rows = [
-                row
-                for row in await file.prompts(("running", "waiting"))
-                if said_at is None or await _began(file, row) <= said_at
-            ]
-            if not rows:
+        async with self.house.state.marking(session), self._known(session) as file:
+            if file is None:
                 return False
-            await file.effect_plan(
-                "turn.stop", f"stop:{rows[0]['id']}", {"by": by, "prompt_id": rows[0]["id"]}
-            )
-        self._wake(session).stop(PromptId(rows[0]["id"]))
+            planned = await file.stop_first(by, said_at)
+            if planned is None:
+                return await self._stop_queued(file, by, said_at)
+        self._wake(session).stop(PromptId(planned["id"]))
         return True
 
     async def answer(self, session: SessionId, prompt: PromptId, repository: str, by: Person) -> bool:
         """Answer the open question of a prompt. False when it is not open any more."""
-        if not self.house.store.exists(session):
-            return False
-        async with self.house.state.marking(session), self.house.store.use(session) as file:
-            answered = await file.answer(
-                prompt,
-                repository,
-                events=[NewEvent(EventType.QUESTION_ANSWERED, {"repository": repository}, prompt, by.id)],
-                effects=[
-                    NewEffect(
-                        "thread.update",
-                        f"question:{prompt}:answered",
-                        {
-                            "kind": "answered",
-                            "of": f"question:{prompt}",
-                            "repository": repository,
-                            "by": by.id,
-                        },
-                    )
-                ],
-            )
+        data = {"repository": repository}
+        event = NewEvent(EventType.QUESTION_ANSWERED, data, prompt, by.id)
+        facts = {"kind": "answered", "of": f"question:{prompt}", "by": by.id, **data}
+        update = NewEffect("thread.update", f"question:{prompt}:answered", facts)
+        async with self.house.state.marking(session), self._known(session) as file:
+            if file is None or not await file.answer(prompt, repository, [event], [update]):
+                return False
         self._wake(session)
-        return answered
+        return True
 
     # -- what edges ask --------------------------------------------------------------------------
 
-    async def may_answer(self, session: SessionId, person: Person) -> bool:
-        """Whether this person has asked for anything in this session, and so may answer its questions."""
-        if not self.house.store.exists(session):
-            return False
-        async with self.house.store.use(session) as file:
-            return any(prompt["author_id"] == person.id for prompt in await file.prompts())
+    async def options(self, session: SessionId, prompt: PromptId, person: Person) -> list[str] | None:
+        """What this person may answer to a prompt's question; None unless they take part in the session."""
+        async with self._known(session) as file:
+            if file is None or all(each["author_id"] != person.id for each in await file.participants()):
+                return None
+            asked = [
+                e for e in await file.effects(kind_prefix="thread.post") if e["key"] == f"question:{prompt}"
+            ]
+        return [str(option["name"]) for each in asked for option in each["intent"]["options"]]
 
     async def find_by_message(self, channel: str, ts: str) -> SessionId | None:
         """The unfinished session whose thread holds this message, for events that do not name the thread."""
         for session in await self._owing():
-            async with self.house.store.use(session) as file:
-                row = await file.session()
-                if row["channel"] != channel:
-                    continue
-                prompts = {prompt["message_ts"] for prompt in await file.prompts()}
-                posts = {
-                    (effect["result"] or {}).get("ts") for effect in await file.effects(kind_prefix="thread.")
-                }
-                if ts == row["thread_ts"] or ts in prompts or ts in posts:
-                    return session
+            try:
+                async with self.house.store.use(session) as file:
+                    if await _holds_message(file, channel, ts):
+                        return session
+            except StorageError:
+                log.exception("session %s cannot be read", session)
         return None
 
     async def work(self) -> dict[str, int]:
-        """How much is undone: prompts queued, running and waiting for an answer, effects not yet outside."""
-        counts = {"queued": 0, "running": 0, "waiting": 0, "effects": 0}
+        """How much is undone: prompts queued, running and waiting for an answer, effects not yet outside.
+
+        `unreadable` counts the sessions that may owe something, but whose files nobody can read.
+        """
+        counts = {"queued": 0, "running": 0, "waiting": 0, "effects": 0, "unreadable": 0}
         for session in await self._owing():
-            async with self.house.store.use(session) as file:
-                for prompt in await file.prompts(UNFINISHED):
-                    counts[prompt["state"]] += 1
-                counts["effects"] += len(await file.effects(OWED))
+            try:
+                async with self.house.store.use(session) as file:
+                    for prompt in await file.prompts(UNFINISHED):
+                        counts[prompt["state"]] += 1
+                    counts["effects"] += len(await file.effects(OWED))
+            except StorageError:
+                counts["unreadable"] += 1
         return counts
 
     async def settle(self, session: SessionId) -> None:
@@ -195,9 +202,31 @@ class Sessions:
             return
         async with self.house.store.use(session) as file:
             await self.house.state.clear_if(session, file.idle)
-            await self.house.index.apply(await file.summary())
+            await self.house.note_in_index(file)
 
     # -- inside ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _lane(self, session: SessionId) -> AsyncIterator[None]:
+        """One at a time through what may make a session, in the order of arrival."""
+        lane = self._lanes.setdefault(session, _Lane())
+        lane.users += 1
+        try:
+            async with lane.lock:
+                yield
+        finally:
+            lane.users -= 1
+            if not lane.users:
+                del self._lanes[session]
+
+    @asynccontextmanager
+    async def _known(self, session: SessionId) -> AsyncIterator[SessionFile | None]:
+        """The file of a session, None when the thread is none."""
+        if not await self.knows(session):
+            yield None
+            return
+        async with self.house.store.use(session) as file:
+            yield file
 
     async def _owing(self) -> list[SessionId]:
         """The marked sessions; one without a file was marked right before a crash, and owes nothing."""
@@ -208,6 +237,15 @@ class Sessions:
             elif not self._closing:
                 await self.house.state.clear_if(name, _certainly)
         return found
+
+    async def _stop_queued(self, file: SessionFile, by: str, said_at: float | None) -> bool:
+        """In a thread where nothing runs, what waits for a slot elsewhere is what is meant."""
+        stopped = False
+        for row in await file.prompts(("queued",)):
+            if said_at is None or row["accepted_at"] <= said_at:
+                prompt = prompt_of(row, SessionId(file.name))
+                stopped |= await write_stop_of_queued(file, prompt, by, self.house.now())
+        return stopped
 
     async def _say_place(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:
         """Queued, visibly; refused, visibly, when too many wait already."""
@@ -230,17 +268,21 @@ class Sessions:
         return worker
 
     def _retired(self, worker: SessionWorker) -> None:
-        self._workers.pop(worker.session, None)
+        if self._workers.get(worker.session) is worker:
+            del self._workers[worker.session]
 
 
 async def _certainly() -> bool:
     return True
 
 
-async def _began(file: SessionFile, row: dict[str, Any]) -> float:
-    """When a prompt was first begun; a boot that takes it up again does not make it younger."""
-    turns = await file.turns(row["id"])
-    return float(turns[0]["started_at"] if turns else row["accepted_at"])
+async def _holds_message(file: SessionFile, channel: str, ts: str) -> bool:
+    row = await file.session()
+    if row["channel"] != channel:
+        return False
+    prompts = {prompt["message_ts"] for prompt in await file.prompts()}
+    posts = {(effect["result"] or {}).get("ts") for effect in await file.effects(kind_prefix="thread.")}
+    return ts == row["thread_ts"] or ts in prompts or ts in posts
 
 
 def _new_prompt(incoming: Incoming) -> NewPrompt:
@@ -259,4 +301,5 @@ def _new_prompt(incoming: Incoming) -> NewPrompt:
         message_ts=incoming.message_ts,
         at=incoming.at,
         repository=incoming.repository,
+        unaddressed=not incoming.addressed,
     )

@@ -25,7 +25,7 @@ class Way(Enum):
 def way_of(attempt: int, most_attempts: int, effects: Iterable[Mapping[str, Any]]) -> Way:
     """Which way a claimed prompt goes; `effects` are those that bear this prompt's id."""
     kinds = {effect["kind"] for effect in effects}
-    if "git.push" in kinds:
+    if "git.push" in kinds and attempt <= 2 * most_attempts:
         return Way.LAND
     if "turn.stop" in kinds:
         return Way.STOP

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from bot.acp.client import text_block
@@ -25,20 +25,24 @@ from bot.domain import (
     SessionId,
     Stage,
 )
-from bot.errors import AgentError, UserError
+from bot.errors import AgentError, GitError, UserError
+from bot.git import FailureKind, GitFailure
 from bot.sessions.brief import brief, context_of
 from bot.sessions.choosing import Choosing, permitted
 from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
-from bot.sessions.landing import PUSH, Ground, Landed, Landing, person_of, push_key
+from bot.sessions.kept import Kept
+from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, person_of, push_key
 from bot.sessions.record import Record
 from bot.sessions.states import Way, title_of, way_of
-from bot.sessions.workbench import Kept, Workbench
+from bot.sessions.workbench import Workbench
 from storage import NewEvent, SessionFile
 
 log = logging.getLogger(__name__)
 
 _KEEP_SECONDS = 60.0
+_READY_SECONDS = 1200.0
+_LANDING_PAUSES_SECONDS = (2.0, 5.0, 15.0, 30.0, 60.0)
 
 
 class Turn:
@@ -50,7 +54,7 @@ class Turn:
         self._bench = bench
         self._row = row
         self.prompt_id = PromptId(row["id"])
-        self._prompt = _prompt_of(row, SessionId(file.name))
+        self._prompt = prompt_of(row, SessionId(file.name))
         self._record = Record(file, self.prompt_id, house.epoch)
         self._ending = Ending(self._prompt)
         self._job: asyncio.Task[bool] | None = None
@@ -70,14 +74,11 @@ class Turn:
         try:
             ended = await self._job
         except asyncio.CancelledError:
-            if not self._stopping:
+            if not self._stopping or _closing():
                 raise
             await self._was_stopped()
         except UserError as error:
             await self._failed(str(error))
-        except TimeoutError:
-            limit = self._house.settings.limits.turn_seconds
-            await self._failed(f"It took longer than the limit of {limit} s. Ask for less at a time.")
         except Exception:  # nothing ends in silence
             incident = uuid.uuid4().hex[:8]
             log.exception(
@@ -96,7 +97,7 @@ class Turn:
         """Cancel what can be cancelled. A turn that already pushes is finished: half a push helps nobody."""
         if self._stopping:
             return
-        if self._phase == "landing":
+        if self._phase == "pushing":
             self._ending.notes.append("The stop came when this was already being pushed, so it was finished.")
             return
         self._stopping = True
@@ -131,15 +132,12 @@ class Turn:
                 f"It was cut off {self._house.settings.limits.attempts} times and is not tried again. "
                 "Ask again when the machine is well."
             )
-        async with asyncio.timeout(self._house.settings.limits.turn_seconds + _KEEP_SECONDS):
-            if way is Way.LAND:
-                await self._land_again(next(e for e in effects if e["kind"] == PUSH))
-                return True
-            if tries > 1:
-                self._ending.notes.append(
-                    "The bot was restarted in the middle of this; the work began again."
-                )
-            return await self._work()
+        if way is Way.LAND:
+            await self._land_again(next(e for e in effects if e["kind"] == PUSH))
+            return True
+        if tries > 1:
+            self._ending.notes.append("The bot was restarted in the middle of this; the work began again.")
+        return await self._work()
 
     # -- the stages ------------------------------------------------------------------------------
 
@@ -153,18 +151,27 @@ class Turn:
         self._repository = repository
         if moved_from is not None:
             await self._bench.release()
-            self._kept(moved_from, None).drop()
-        landing = Landing(self._house, self._file, self._prompt, repository, self._stage)
+            self._kept(moved_from).drop()
+        landing = self._landing(repository)
         summary, title = await self._with_agent(landing, repository)
         if self._stopping:
             await self._was_stopped()
             return True
-        self._phase = "landing"
+        self._phase = "collecting"
         assert self._ground is not None
         mirror = self._house.mirrors.of(repository.name)
         landed = await landing.land(mirror, self._bench, self._ground, summary, title)
         await self._landed(landed)
         return True
+
+    def _landing(self, repository: Repository) -> Landing:
+        return Landing(self._house, self._file, self._prompt, repository, self._stage, self._no_return)
+
+    def _no_return(self) -> None:
+        """Nothing lies between this and the push's intent: a stop comes before both or after both."""
+        if self._stopping:
+            raise asyncio.CancelledError
+        self._phase = "pushing"
 
     async def _permit(self) -> None:
         await self._stage(Stage.PERMIT)
@@ -173,7 +180,13 @@ class Turn:
 
     async def _with_agent(self, landing: Landing, repository: Repository) -> tuple[str, str]:
         """Sandbox, repository, agent, prompt: returns the agent's last words and a title."""
-        await self._make_ready(landing, repository)
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self._make_ready(landing, repository)
+        except TimeoutError:
+            raise UserError(
+                f"The sandbox was not ready after {_READY_SECONDS // 60:.0f} minutes. Ask again."
+            ) from None
         await self._stage(Stage.AGENT_START)
         session = await self._file.session()
         recipe = self._recipe(repository)
@@ -182,7 +195,7 @@ class Turn:
         agent = await self._bench.agent(recipe, None)
         await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
         await self._progress(f"Ready in {repository.name}", done=True)
-        context = await context_of(self._house, session, self._prompt, repository)
+        context = await context_of(self._house, self._file, session, self._prompt, repository)
         blocks = [text_block(text) for text in brief(self._prompt, context, repository)]
         self._phase = "working"
         reason = await self._bench.prompt(blocks, self._record.take)
@@ -213,9 +226,7 @@ class Turn:
         self._phase = "readying"  # from here on the sandbox may be left half way
         await self._progress(f"Bringing in {repository.name}")
         last = session["head_commit"]
-        notes = await self._bench.bring(
-            mirror, self._ground.target, last, self._kept(repository.name, session["base_commit"])
-        )
+        notes = await self._bench.bring(mirror, self._ground.target, last, self._kept(repository.name))
         self._ending.notes += notes
         await self._file.update_session(base_commit=self._ground.target, base_branch=self._ground.base_branch)
 
@@ -223,7 +234,7 @@ class Turn:
 
     async def _land_again(self, row: Mapping[str, Any]) -> None:
         """After a crash behind the push's intent: read GitHub, finish, never run the agent again."""
-        self._phase = "landing"
+        self._phase = "pushing"
         intent = dict(row["intent"])
         repository = self._house.repository(intent["repository"])
         if repository is None:
@@ -232,13 +243,13 @@ class Turn:
             )
         await self._permit()
         self._repository = repository
-        landing = Landing(self._house, self._file, self._prompt, repository, self._stage)
+        landing = self._landing(repository)
         mirror = self._house.mirrors.of(repository.name)
         self._ending.notes.append(
             "The bot was restarted while this was being pushed; it was finished afterwards."
         )
         self._ending.summary = intent["summary"]
-        await self._landed(await landing.deliver(mirror, intent), intent)
+        await self._landed(await _patiently(lambda: landing.deliver(mirror, intent)), intent)
 
     async def _landed(self, landed: Landed, intent: Mapping[str, Any] | None = None) -> None:
         ending = self._ending
@@ -251,7 +262,7 @@ class Turn:
             number = intent["number"] if intent else (self._ground.number if self._ground else 1)
             ending.fields = {"branch": landed.branch, "branch_number": number, "head_commit": landed.commit}
         if self._repository is not None:
-            self._kept(self._repository.name, None).drop()
+            self._kept(self._repository.name).drop()
         if landed.pull_request is not None:
             ending.pull_request, ending.updated = landed.pull_request, landed.updated
         if landed.problem:
@@ -270,9 +281,10 @@ class Turn:
 
     async def _failed(self, text: str) -> None:
         await self._record.close()
-        kept = await self._keep()
+        again = self._phase == "pushing" and self._bench.base is None  # taken up after a crash: no sandbox
+        kept = "" if again else await self._keep()
         self._ending.commands = self._record.commands
-        self._ending.fail(text if self._phase in {"preparing", "readying"} else f"{text} {kept}")
+        self._ending.fail(text if self._phase in {"preparing", "readying"} else f"{text} {kept}".strip())
 
     async def _keep(self) -> str:
         """Save uncommitted work for the next turn if that is possible; returns words for the thread."""
@@ -280,30 +292,29 @@ class Turn:
             await self._bench.release()  # what an earlier turn had kept is kept still, outside of it
         if self._phase in {"preparing", "readying"} or self._repository is None or self._bench.base is None:
             return "Nothing had been changed yet."
-        kept = self._kept(self._repository.name, None)
+        kept, base = self._kept(self._repository.name), self._bench.base
         mirror = self._house.mirrors.of(self._repository.name)
-        limit = self._house.settings.limits.bundle_mib
+        policy, limits = bounds_of(self._house)
+        policy = replace(policy, allow_workflows=True, allow_submodules=True)  # kept is not yet landed
         try:
             async with (
                 asyncio.timeout(_KEEP_SECONDS),
                 contextlib.aclosing(self._bench.collect(mirror)) as chunks,
             ):
-                if await kept.save(chunks, limit):
-                    return "What was done so far is kept here; nothing was pushed. Reply to go on from there."
-            return f"What was done so far is larger than {limit} MiB and could not be kept."
-        except (UserError, TimeoutError):
+                await kept.save(mirror, chunks, base, policy, limits)
+            return "What was done so far is kept here; nothing was pushed. Reply to go on from there."
+        except GitError as error:
+            return f"What was done so far could not be kept. {error}"
+        except (UserError, TimeoutError, OSError):
             log.warning("session %s: work could not be kept", self._file.name, exc_info=True)
             await self._bench.release()
-            return "What was done so far could not be kept, because its sandbox is gone."
+            return "What was done so far could not be kept: its sandbox is gone, or the bot's disk is full."
 
     async def _end(self) -> None:
-        """The one transaction. Effects that were left open are closed: their outcome was just written."""
+        """The one transaction, which also closes the effects that were left open."""
         await self._stage(Stage.DONE)
         await write_ending(self._file, self._ending, self._house.epoch, self._house.now())
-        for effect in await self._file.effects(("pending", "sending")):
-            if not effect["kind"].startswith("thread."):
-                await self._file.effect_failed(effect["id"], "the turn ended", retry=False)
-        await self._house.index.apply(await self._file.summary())
+        await self._house.note_in_index(self._file)
 
     # -- small things ----------------------------------------------------------------------------
 
@@ -317,9 +328,8 @@ class Turn:
             )
         return recipe
 
-    def _kept(self, repository: str, base: str | None) -> Kept:
-        name = f"{self._file.name}-{repository.replace('/', '-')}.bundle"
-        return Kept(self._house.folder.path / "kept" / name, base)  # type: ignore[arg-type]  # checked by the mirror
+    def _kept(self, repository: str) -> Kept:
+        return Kept(self._house.folder.path / "kept", SessionId(self._file.name), repository)
 
     async def _stage(self, stage: Stage) -> None:
         await self._file.stage(self.prompt_id, stage, self._house.now())
@@ -339,7 +349,28 @@ class Turn:
         )
 
 
-def _prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
+async def _patiently(deliver: Callable[[], Awaitable[Landed]]) -> Landed:
+    """A landing that is taken up again is not given up for an outage that passes."""
+    for pause in _LANDING_PAUSES_SECONDS:
+        try:
+            landed = await deliver()
+            if not landed.problem:
+                return landed
+        except GitFailure as error:
+            if error.kind not in {FailureKind.UNREACHABLE, FailureKind.TIMED_OUT}:
+                raise
+        await asyncio.sleep(pause)
+    return await deliver()
+
+
+def _closing() -> bool:
+    """Was it this task that was cancelled, by the end of the bot, and not only the turn's own by a stop?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
+    """A row of a session's file as the prompt it is."""
     return Prompt(
         id=PromptId(row["id"]),
         session=session,

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.acp.client import AgentClient
@@ -29,13 +28,13 @@ from bot.errors import SandboxError, SandboxGone, SandboxUnreachable, UserError
 from bot.git import Mirror, sandbox_side
 from bot.sandbox_io import check, output, write_files
 from bot.sessions.house import House
+from bot.sessions.kept import Kept
 from storage import NewEvent
 
 log = logging.getLogger(__name__)
 
 _GIT_SECONDS = 600.0
 _BUNDLE_SECONDS = 300.0
-_MIB = 1024 * 1024
 _COLLECTING = "hand out its work"
 
 
@@ -126,6 +125,7 @@ class Workbench:
         if saved is None:
             return []
         if start != saved:
+            kept.drop()
             return ["Work that an earlier turn had kept could not be brought back: its base is gone."]
         restore = sandbox_side.restore(sandbox.workspace)
         await check(sandbox, restore, "bring back kept work", stdin=kept.read(), timeout_seconds=_GIT_SECONDS)
@@ -217,36 +217,3 @@ class Workbench:
         if self._lease is None:
             raise UserError("The sandbox was given back while it was needed; ask again.")
         return self._lease.sandbox
-
-
-class Kept:
-    """Work that never became a commit, as the bundle its sandbox handed out: an opaque file on the host."""
-
-    def __init__(self, path: Path, base: CommitSha | None) -> None:
-        self._path = path
-        self.base = base if path.exists() else None
-
-    async def read(self) -> AsyncIterator[bytes]:
-        with self._path.open("rb") as file:
-            while chunk := file.read(_MIB):
-                yield chunk
-
-    async def save(self, chunks: AsyncIterator[bytes], limit_mib: int) -> bool:
-        """Write a bundle, whole or not at all. False when it was larger than the limit."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside, size = self._path.with_suffix(".new"), 0
-        with aside.open("wb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit_mib * _MIB:
-                    break
-                file.write(chunk)
-        if size > limit_mib * _MIB:
-            aside.unlink()
-            return False
-        aside.replace(self._path)
-        return True
-
-    def drop(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self.base = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from bot.domain import PromptId, SessionId
 from bot.sessions.ending import withdrawn
@@ -38,6 +38,7 @@ class SessionWorker:
         self._woken = asyncio.Event()
         self._bench = Workbench(house, session)
         self._turn: Turn | None = None
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,48 +54,64 @@ class SessionWorker:
             self._turn.stop()
 
     async def close(self) -> None:
-        """End at once; what was running stays claimed and is taken up by the next boot."""
+        """End at once; what was running goes back to the queue, for the next boot."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         await self._bench.release()
 
     async def _run(self) -> None:
-        async with self._house.store.use(self.session) as file:
-            while True:
-                self._woken.clear()
-                try:
-                    await self._house.index.apply(await file.summary())
-                    if await self._step(file):
-                        continue
-                except Exception:  # whatever broke, the session must stay able to go on
-                    log.exception("session %s: a step failed; trying again", self.session)
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                if not await self._sleep():
-                    self._retired(self)  # at once, so that the next wake makes a new worker
-                    break
+        try:
+            async with self._house.store.use(self.session) as file:
+                while await self._round(file):
+                    pass
+        except Exception:  # its file cannot even be opened; the next message makes another try
+            log.exception("session %s: its worker ended", self.session)
+        finally:
+            self._retired(self)
         await self._settle(self.session)
+
+    async def _round(self, file: SessionFile) -> bool:
+        """One look at what there is to do. False when the worker may end, and then it has retired."""
+        self._woken.clear()
+        try:
+            if await self._step(file) or await self._sleep():
+                return True
+        except Exception:  # whatever broke, the session must stay able to go on
+            log.exception("session %s: a step failed; trying again", self.session)
+            await asyncio.sleep(_RETRY_SECONDS)
+            return True
+        self._retired(self)  # at once, so that the next wake makes a new worker
+        return False
 
     async def _step(self, file: SessionFile) -> bool:
         """Run the next prompt, if there is one that may run."""
         await self._stop_waiting(file)
         queued = await file.prompts(states=("queued",))
-        if not queued:
+        if not queued or self._closing:
             return False
         async with self._slots.take(queued[0]["author_id"]):
             row = await file.claim(self._house.epoch)
             if row is None:
                 return False
-            await self._house.index.apply(await file.summary())
-            self._turn = Turn(self._house, file, self._bench, row)
-            try:
-                await self._house.index.apply(await file.summary())
-                await self._turn.run()
-            finally:
-                self._turn = None
+            await self._house.note_in_index(file)
+            await self._run_turn(file, row)
         return True
+
+    async def _run_turn(self, file: SessionFile, row: Mapping[str, Any]) -> None:
+        """A turn ends itself. One that could not even do that goes back to the queue: nothing is stuck."""
+        self._turn = Turn(self._house, file, self._bench, row)
+        try:
+            await self._turn.run()
+        except asyncio.CancelledError:
+            await file.hand_back(row["id"], self._house.epoch, counted=False)
+            raise
+        except Exception:
+            await file.hand_back(row["id"], self._house.epoch, counted=True)
+            raise
+        finally:
+            self._turn = None
 
     async def _stop_waiting(self, file: SessionFile) -> None:
         """A question that somebody stopped: it goes back to the queue, where its stop is carried out."""

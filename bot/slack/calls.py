@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import Enum
 from typing import Any
 
@@ -20,23 +22,51 @@ _TRIES = 6
 _READS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
-# Slack's own words for "not now" and for what whoever runs the bot can mend while it runs.
-_PASSING = frozenset(
-    {
-        "ratelimited",
-        "rate_limited",
-        "request_timeout",
-        "service_unavailable",
-        "team_added_to_org",
-        "internal_error",
-        "fatal_error",
-        "invalid_auth",
-        "token_expired",
-        "missing_scope",
-        "not_in_channel",
-    }
-)
-_UNKNOWN = frozenset({"internal_error", "fatal_error", "request_timeout", "service_unavailable"})
+_LONGEST_OBEYED_SECONDS = 600.0  # of a Retry-After; Slack's own are a minute at most
+
+# What a post will meet each time anew: this message can never be said in this place. Nothing else is
+# given up: a word we do not know may be one that passes, or that whoever runs the bot can mend.
+GONE = frozenset({"channel_not_found", "thread_not_found", "message_not_found", "is_archived"})
+_REFUSED = GONE | {
+    "cannot_dm_bot",
+    "cannot_reply_to_message",
+    "cant_update_message",
+    "edit_window_closed",
+    "invalid_arguments",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "message_not_in_streaming_state",
+    "messages_tab_disabled",
+    "metadata_too_large",
+    "msg_blocks_too_long",
+    "msg_too_long",
+    "no_text",
+    "restricted_action",
+    "restricted_action_non_threadable_channel",
+    "restricted_action_read_only_channel",
+    "restricted_action_thread_locked",
+    "restricted_action_thread_only_channel",
+    "thread_locked",
+    "user_not_found",
+}
+_SHORTLY = frozenset({"ratelimited", "rate_limited", "team_added_to_org"})
+_FAILURES = frozenset({"internal_error", "fatal_error", "request_timeout", "service_unavailable"})
+_REINSTALL = "Install the Slack app again and put its new bot token into the configuration."
+_ADVICE = {
+    "account_inactive": _REINSTALL,
+    "invalid_auth": _REINSTALL,
+    "not_authed": _REINSTALL,
+    "token_expired": _REINSTALL,
+    "token_revoked": _REINSTALL,
+    "missing_scope": "Add the missing scope to the Slack app and install it again.",
+    "not_in_channel": "Invite the bot into the channel.",
+    "no_permission": "Ask a Slack admin to let the app post there.",
+    "org_login_required": "Ask a Slack admin to finish the workspace's migration.",
+    "team_access_not_granted": "Ask a Slack admin to give the app access to the workspace.",
+    "access_denied": "Ask a Slack admin to give the app access to the workspace.",
+}
 
 
 class Outcome(Enum):
@@ -47,28 +77,94 @@ class Outcome(Enum):
     UNKNOWN = "unknown"  # it may have happened
 
 
+class BadAnswer(ConnectionError):
+    """Something that is not Slack answered in its place, such as a proxy with a page of its own."""
+
+
 def outcome(error: BaseException) -> Outcome:
     """What this failure means."""
     if not isinstance(error, SlackApiError):
         return Outcome.UNKNOWN
-    if error.response.status_code >= 500 or reason(error) in _UNKNOWN:
+    word, status = reason(error), _status(error)
+    if status == 429 or word in _SHORTLY:
+        return Outcome.PASSING
+    if status >= 500:
         return Outcome.UNKNOWN
-    return Outcome.PASSING if reason(error) in _PASSING else Outcome.REFUSED
+    if word in _REFUSED:
+        return Outcome.REFUSED
+    return Outcome.PASSING if word in _ADVICE else Outcome.UNKNOWN
+
+
+def worth_repeating(error: BaseException) -> bool:
+    """Whether the same call may work within a minute, with nobody mending anything."""
+    if not isinstance(error, SlackApiError):
+        return True
+    word, status = reason(error), _status(error)
+    return status == 429 or status >= 500 or word in _SHORTLY | _FAILURES or word == _unspoken(status)
 
 
 def reason(error: BaseException) -> str:
     """Slack's word for it, or the kind of the failure; never a body or an address."""
-    return str(error.response.get("error")) if isinstance(error, SlackApiError) else type(error).__name__
+    if not isinstance(error, SlackApiError):
+        return type(error).__name__
+    # The SDK hands over whatever answered: its own response, a bare HTTP one, with a body of any kind.
+    body = getattr(error.response, "data", error.response)
+    word = body.get("error") if isinstance(body, Mapping) else None
+    return word if isinstance(word, str) and word else _unspoken(_status(error))
+
+
+def advice(error: BaseException) -> str:
+    """What whoever runs the bot should do about it."""
+    return _ADVICE.get(reason(error), "Check that Slack can be reached, and the app's scopes and channels.")
 
 
 def pause_after(error: BaseException, seconds: float) -> float:
     """How long to wait: what was planned, or longer when Slack asks for it."""
-    if not isinstance(error, SlackApiError):
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    if not isinstance(headers, Mapping):
         return seconds
     try:
-        return max(seconds, float(error.response.headers.get("Retry-After", 0)))
+        asked = float(headers.get("Retry-After", 0))
     except (TypeError, ValueError):
         return seconds
+    return max(seconds, min(asked, _LONGEST_OBEYED_SECONDS)) if math.isfinite(asked) else seconds
+
+
+def _status(error: SlackApiError) -> int:
+    for name in ("status_code", "status"):
+        status = getattr(error.response, name, None)
+        if isinstance(status, int):
+            return status
+    return 0
+
+
+def _unspoken(status: int) -> str:
+    return f"HTTP {status} without Slack's words"
+
+
+class Throttle:
+    """Lets each thing be said once in `seconds`, so that a long outage does not fill the log."""
+
+    def __init__(self, seconds: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._said: dict[str, float] = {}
+
+    def may_say(self, what: str) -> bool:
+        now = self._now()
+        self._said = {key: at for key, at in self._said.items() if now - at < self._seconds}
+        if what in self._said:
+            return False
+        self._said[what] = now
+        return True
+
+
+async def answer_of(ask: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
+    """Make one call. Raises one of UNREACHABLE, also where the SDK trips over an answer that is no object."""
+    try:
+        return await ask()
+    except (AttributeError, LookupError, ValueError) as error:
+        raise BadAnswer("the answer was not Slack's") from error
 
 
 async def reading(ask: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
@@ -79,13 +175,13 @@ async def reading(ask: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlac
     pause = _FIRST_PAUSE_SECONDS
     for _ in range(_READS - 1):
         try:
-            return await ask()
+            return await answer_of(ask)
         except UNREACHABLE as error:
-            if outcome(error) is Outcome.REFUSED:
+            if not worth_repeating(error):
                 raise
             await asyncio.sleep(pause_after(error, pause))
             pause *= 2
-    return await ask()
+    return await answer_of(ask)
 
 
 async def repeatable(
@@ -98,12 +194,12 @@ async def repeatable(
     pause = _FIRST_PAUSE_SECONDS
     for last in [False] * (_TRIES - 1) + [True]:
         try:
-            await client.api_call(method, json=arguments)
+            await answer_of(lambda: client.api_call(method, json=arguments))
             return True
         except UNREACHABLE as error:
             if reason(error) in fine:
                 return True
-            if last or outcome(error) is Outcome.REFUSED:
+            if last or not worth_repeating(error):
                 log.warning("%s: %s", method, reason(error))
                 return False
             await asyncio.sleep(pause_after(error, pause))

@@ -7,7 +7,7 @@ untrusted: a field of the wrong type makes the whole body unread, never half rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,14 @@ def bot_user(body: Mapping[str, Any]) -> str | None:
     return None
 
 
-def read(body: Mapping[str, Any], me: str) -> Intake | None:
-    """The record in a Socket Mode or HTTP body; `me` is the bot's user id. None for all we ignore."""
+def read(body: Mapping[str, Any], me: str, bots: Collection[str] = ()) -> Intake | None:
+    """The record in a Socket Mode or HTTP body. None for all we ignore.
+
+    `me` is our own user id; of other bots only those in `bots` are heard.
+    """
     try:
         if body.get("type") == "event_callback":
-            return _event(_text(body, "team_id"), _table(body, "event"), me)
+            return _event(_text(body, "team_id"), _table(body, "event"), me, bots)
         if body.get("type") == "block_actions":
             return _picked(body)
     except _Unreadable:
@@ -137,10 +140,10 @@ def read(body: Mapping[str, Any], me: str) -> Intake | None:
     return None
 
 
-def _event(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
+def _event(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) -> Intake | None:
     kind = _maybe(event, "type")
     if kind in {"message", "app_mention"}:
-        return _message(team, event, me)
+        return _message(team, event, me, bots)
     if kind == "agent_session_stopped":
         return StopPressed(
             team, _text(event, "channel"), _text(event, "user"), _stamp(event, "thread_ts"), None
@@ -153,7 +156,7 @@ def _event(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
     return None
 
 
-def _message(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
+def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) -> Intake | None:
     channel = _text(event, "channel")
     subtype = _maybe(event, "subtype")
     if subtype == "message_changed":
@@ -162,7 +165,9 @@ def _message(team: str, event: Mapping[str, Any], me: str) -> Intake | None:
         gone = _table(event, "previous_message")
         ts = _stamp(event, "deleted_ts")
         return Deleted(channel, ts, ThreadKey(team, channel, _thread(gone, ts)))
-    if subtype not in _PERSON_SUBTYPES or event.get("bot_id") or event.get("user") == me:
+    if event.get("user") == me or (event.get("bot_id") and event.get("user") not in bots):
+        return None
+    if subtype not in _PERSON_SUBTYPES:
         return None
     ts, user, raw = _stamp(event, "ts"), _text(event, "user"), _maybe(event, "text")
     thread_ts = _thread(event, "")

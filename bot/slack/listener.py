@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Afterwards = Coroutine[Any, Any, None]
 _SOURCE = "slack"
+_ACK_SECONDS = 2.0
 
 
 class Listener:
@@ -45,13 +47,13 @@ class Listener:
         `late` is for what was read back after a gap: a stop then only concerns what ran when it was said.
         """
         me = bot_user(body) or await self._workspace.me()
-        heard = read(body, me)
+        heard = read(body, me, self._sessions.house.settings.permissions.bots)
         return None if heard is None else await self._take(heard, me, now, late)
 
     async def _take(self, heard: Intake, me: str, now: float, late: bool) -> Afterwards | None:
         match heard:
             case Said(stop=True):
-                return await self._stop(heard, late)
+                return await self._before_ack(self._stop(heard, late))
             case Said():
                 return await self._said(heard, now)
             case Edited():
@@ -63,10 +65,20 @@ class Listener:
                 await self._sessions.remove(heard.thread, _SOURCE, f"{heard.channel}:{heard.ts}")
                 return _nothing()
             case StopPressed():
-                return None if heard.user == me else await self._pressed(heard)
+                return None if heard.user == me else await self._before_ack(self._pressed(heard))
             case Picked():
-                await self._picked(heard)
-                return _nothing()
+                return await self._before_ack(self._picked(heard))
+
+    async def _before_ack(self, work: Afterwards) -> Afterwards:
+        """Carry it out now, so that it is on disk before Slack hears an answer; but Slack waits for 3 s only.
+
+        Who may do this has to be looked up first. Where that takes too long it is finished after the answer.
+        """
+        task = asyncio.create_task(work)
+        await asyncio.wait({task}, timeout=_ACK_SECONDS)
+        if task.done():
+            task.result()
+        return _rest(task)
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -96,28 +108,26 @@ class Listener:
 
     # -- stop ------------------------------------------------------------------------------------
 
-    async def _stop(self, said: Said, late: bool) -> Afterwards | None:
-        if not said.addressed and not self._sessions.house.store.exists(said.thread.session_id):
-            return None
+    async def _stop(self, said: Said, late: bool) -> None:
+        if not said.addressed and not await self._sessions.knows(said.thread.session_id):
+            return
         pressed = StopPressed(said.thread.team, said.thread.channel, said.user, said.thread.thread_ts, None)
-        return await self._pressed(pressed, float(said.ts) if late else None)
+        await self._pressed(pressed, float(said.ts) if late else None)
 
-    async def _pressed(self, pressed: StopPressed, said_at: float | None = None) -> Afterwards | None:
-        """The fence is on disk when this returns, unless the person may not stop: that is looked up first."""
+    async def _pressed(self, pressed: StopPressed, said_at: float | None = None) -> None:
+        """The fence is on disk when this returns, unless the person may not stop."""
         session = await self._session_of(pressed)
         if session is None:
-            return None
+            return
         person = await self._workspace.person(pressed.team, pressed.user)
         decision = await self._permissions.may(person, Action.STOP, Subject(session=session))
         if not decision.allowed:
-            return self._whisper(pressed.channel, pressed.user, pressed.thread_ts, decision.reason)
-        if await self._sessions.stop(session, pressed.user, said_at):
-            return _nothing()
-        if pressed.thread_ts is None or said_at is not None:
-            return _nothing()
-        return self._whisper(
-            pressed.channel, pressed.user, pressed.thread_ts, "Nothing is running in this thread."
-        )
+            await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, decision.reason)
+            return
+        stopped = await self._sessions.stop(session, pressed.user, said_at)
+        if not stopped and pressed.thread_ts is not None and said_at is None:
+            text = "Nothing is running in this thread."
+            await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, text)
 
     async def _session_of(self, pressed: StopPressed) -> SessionId | None:
         if pressed.thread_ts is not None:
@@ -134,14 +144,20 @@ class Listener:
             await self._answer(picked, PromptId(int(prompt)), repository)
         except UserError as error:
             await self._whisper(picked.thread.channel, picked.user, picked.thread.thread_ts, str(error))
+        except Exception:  # a click is not sent again: whoever clicked must hear of it
+            log.exception("an answer to the picker was lost")
+            text = "That did not work, and it is our fault. Choose again."
+            await self._whisper(picked.thread.channel, picked.user, picked.thread.thread_ts, text)
 
     async def _answer(self, picked: Picked, prompt: PromptId, repository: str) -> None:
         session = picked.thread.session_id
         person = await self._workspace.person(picked.thread.team, picked.user)
-        if not await self._sessions.may_answer(session, person):
+        options = await self._sessions.options(session, prompt, person)
+        if options is None:
             raise UserError("Only people who asked in this thread can choose its repository.")
+        await self._permissions.require(person, Action.STEER, Subject(session=session))
         allowed = await self._permissions.repositories_for(person, self._sessions.house.settings.repositories)
-        if repository not in {each.name for each in allowed}:
+        if repository not in options or repository not in {each.name for each in allowed}:
             raise UserError("That repository is not one you may use here. Choose another one.")
         if not await self._sessions.answer(session, prompt, repository, person):
             raise UserError("This question was answered already.")
@@ -156,3 +172,7 @@ class Listener:
 
 async def _nothing() -> None:
     return None
+
+
+async def _rest(task: asyncio.Task[None]) -> None:
+    await task

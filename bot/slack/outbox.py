@@ -3,6 +3,8 @@
 A row goes pending -> sending (on disk) -> Slack -> done. A row found in `sending` may have been posted:
 the thread is read for the key in the message's metadata before it is ever sent again. What remains is a
 post still on its way inside Slack while that scan runs; the scan waits out the request's time limit first.
+Closing the live stream, the status and the reaction are decoration: they get a moment, and then the row is
+done without them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -20,7 +23,18 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import SessionId
 from bot.sessions import OWED, Sessions
-from bot.slack.calls import LONGEST_PAUSE_SECONDS, UNREACHABLE, Outcome, outcome, pause_after, reason
+from bot.slack.calls import (
+    GONE,
+    LONGEST_PAUSE_SECONDS,
+    UNREACHABLE,
+    Outcome,
+    Throttle,
+    advice,
+    answer_of,
+    outcome,
+    pause_after,
+    reason,
+)
 from bot.slack.progress import Progress
 from bot.slack.render import Blocks, render
 from storage import SessionFile
@@ -29,6 +43,8 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "threadsmith_outbox"
 REQUEST_SECONDS = 10.0
+FINISH_SECONDS = 5.0  # for closing the live stream before the final message
+SETTLE_SECONDS = 10.0  # for the status and the reaction after it
 _UNSPEAKABLE = "I have something to say here that I cannot put into words. The bot's log has the details."
 _FIRST_PAUSE_SECONDS = 0.5
 _NAMESPACE = uuid.UUID("8b0f3f5e-3b1c-4d6a-9a41-6f7a6e1d5b11")
@@ -43,6 +59,8 @@ class Outbox:
         self._progress = progress
         self._drainers: dict[SessionId, asyncio.Task[None]] = {}
         self._again: set[SessionId] = set()
+        self._decorating: set[asyncio.Task[None]] = set()
+        self._complaints = Throttle()
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """Something was committed in this session; cheap when nothing is owed."""
@@ -53,10 +71,8 @@ class Outbox:
         self._drainers[session] = task
 
     async def close(self) -> None:
-        tasks = list(self._drainers.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(list(self._drainers.values()))
+        await _cancel(list(self._decorating))
 
     async def _drain(self, session: SessionId) -> None:
         """Until nothing is owed. Whatever breaks, it goes on after a pause: nothing may end in silence."""
@@ -92,19 +108,42 @@ class Outbox:
                 result = await self._send(file, row)
                 await file.effect_done(row["id"], result)
                 return
-            except UNREACHABLE as error:
-                means = outcome(error)
-                if means is Outcome.REFUSED:
-                    log.error("cannot post %s: Slack says %s", row["key"], reason(error))
-                    await file.effect_failed(row["id"], reason(error), retry=False)
-                    return
-                pause = pause_after(error, pause)
-                log.warning("posting %s: %s; again in %.1f s", row["key"], reason(error), pause)
-                if means is Outcome.PASSING:
-                    await file.effect_failed(row["id"], reason(error), retry=True)
+            except _NotLooked as failed:
+                error, means = failed.error, _of_looking(failed.error)
+            except UNREACHABLE as failed:
+                error, means = failed, outcome(failed)
+            if means is Outcome.REFUSED:
+                log.error("cannot post %s: Slack says %s", row["key"], reason(error))
+                await file.effect_failed(row["id"], reason(error), retry=False)
+                return
+            self._complain(row["key"], error)
+            if means is Outcome.PASSING:
+                await file.effect_failed(row["id"], reason(error), retry=True)
+            pause = pause_after(error, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             row = next(each for each in await file.effects(kind_prefix="thread.") if each["id"] == row["id"])
+
+    def _complain(self, key: str, error: BaseException) -> None:
+        if self._complaints.may_say(reason(error)):
+            log.warning(
+                "cannot post %s yet (%s), and perhaps others; trying on. %s",
+                key,
+                reason(error),
+                advice(error),
+            )
+
+    async def _decorate(self, work: Coroutine[Any, Any, None], seconds: float) -> None:
+        """Give it so long; what takes longer goes on by itself, and its failure is nobody's here."""
+        task = asyncio.create_task(work)
+        self._decorating.add(task)
+        task.add_done_callback(self._decorated)
+        await asyncio.wait({task}, timeout=seconds)
+
+    def _decorated(self, task: asyncio.Task[None]) -> None:
+        self._decorating.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("decoration failed", exc_info=task.exception())
 
     async def _send(self, file: SessionFile, row: dict[str, Any]) -> dict[str, Any]:
         session = await file.session()
@@ -114,11 +153,12 @@ class Outbox:
             return await self._update(file, session, facts)
         final = facts["kind"] == "final"
         if final:
-            await self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
-        found = await self._find(session, row) if row["state"] == "sending" else None
+            closing = self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
+            await self._decorate(closing, FINISH_SECONDS)
+        found = await self._look_for(session, row) if row["state"] == "sending" else None
         result = found if found is not None else await self._post(file, session, row)
         if final:
-            await self._progress.settle(session, facts)
+            await self._decorate(self._progress.settle(session, facts), SETTLE_SECONDS)
         return result
 
     async def _post(
@@ -161,28 +201,40 @@ class Outbox:
     ) -> Mapping[str, Any]:
         """With blocks; as plain text when Slack refuses them: the message matters more than its looks."""
         try:
-            return _body(await self._client.api_call(method, json={**arguments, "blocks": blocks}))
+            return await self._call(method, {**arguments, "blocks": blocks})
         except SlackApiError as error:
-            if error.response.get("error") not in {"invalid_blocks", "msg_blocks_too_long"}:
+            if reason(error) not in {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"}:
                 raise
             log.error(
                 "%s refused our blocks for %s; sending plain text", method, arguments.get("text", "")[:80]
             )
-            return _body(await self._client.api_call(method, json=arguments))
+            return await self._call(method, arguments)
 
-    async def _find(self, session: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The post of this key, if an earlier try got through."""
-        await asyncio.sleep(max(0.0, row["updated_at"] + REQUEST_SECONDS - time.time()))
+    async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return _body(await answer_of(lambda: self._client.api_call(method, json=arguments)))
+
+    async def _look_for(self, session: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The post of this key, if an earlier try got through.
+
+        It came after the message it answers, by Slack's clock; ours may be wrong and decides nothing here.
+        """
+        left = row["updated_at"] + REQUEST_SECONDS - time.time()
+        await asyncio.sleep(min(max(0.0, left), REQUEST_SECONDS))
         key, cursor = _full_key(session, row), None
         while True:
-            answer = await self._client.conversations_replies(
+            ask = partial(
+                self._client.conversations_replies,
                 channel=session["channel"],
                 ts=session["thread_ts"],
-                oldest=f"{row['created_at'] - 60:.6f}",
+                oldest=row["intent"].get("message_ts") or session["thread_ts"],
                 include_all_metadata=True,
                 limit=200,
                 cursor=cursor,
             )
+            try:
+                answer = await answer_of(ask)
+            except UNREACHABLE as error:
+                raise _NotLooked(error) from error
             for message in answer["messages"]:
                 metadata = message.get("metadata") or {}
                 if (metadata.get("event_payload") or {}).get("key") == key:
@@ -192,6 +244,18 @@ class Outbox:
                 return None
 
 
+class _NotLooked(Exception):
+    """The thread could not be read, which says nothing about the post that is looked for in it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(reason(error))
+        self.error = error
+
+
+def _of_looking(error: BaseException) -> Outcome:
+    return Outcome.REFUSED if reason(error) in GONE else Outcome.UNKNOWN
+
+
 def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
     """What to post. Facts that cannot be rendered, of another version maybe, hold up nothing behind them."""
     try:
@@ -199,6 +263,12 @@ def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
     except Exception:
         log.exception("%s cannot be rendered", row["key"])
         return _UNSPEAKABLE, []
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _body(response: AsyncSlackResponse) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -20,7 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.domain import EventType, SessionId, ThreadKey
 from bot.errors import UserError
 from bot.sessions import Sessions
-from bot.slack.calls import UNREACHABLE, Outcome, outcome, pause_after, reason, repeatable
+from bot.slack.calls import UNREACHABLE, Outcome, answer_of, outcome, pause_after, reason, repeatable
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import Chunk, ChunkWriter
 from bot.slack.workspace import SlackWorkspace
@@ -218,7 +219,7 @@ class Viewer:
         try:
             await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
         except SlackApiError as error:
-            if error.response.get("error") not in _NO_STREAM:
+            if reason(error) not in _NO_STREAM:
                 raise
             self._stream_ts = None
             await self._open_stream(chunks)
@@ -263,7 +264,8 @@ class Viewer:
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         arguments = {"channel": self._session["channel"], **arguments}
-        answer = (await self._progress.client.api_call(method, json=arguments)).data
+        ask = partial(self._progress.client.api_call, method, json=arguments)
+        answer = (await answer_of(ask)).data
         return answer if isinstance(answer, dict) else {}
 
     def _note_refusal(self, error: BaseException) -> None:

@@ -28,8 +28,11 @@ def spoken_to(text: str) -> str | None:
 
 
 def plain(text: str, bot_user: str) -> str:
-    """What was meant, for an agent: the bot's own mention gone, links bare, Slack's entities undone."""
-    text = _MENTION.sub(lambda m: "" if m.group(1) == bot_user else f"@{m.group(1)}", text)
+    """What was meant: the bot's own mention gone, links bare, Slack's entities undone.
+
+    Other people stay as `<@U…>`, for whoever can look up their names.
+    """
+    text = _MENTION.sub(lambda m: "" if m.group(1) == bot_user else f"<@{m.group(1)}>", text)
     text = _CHANNEL.sub(lambda m: f"#{m.group(2) or m.group(1)}", text)
     text = _LINK.sub(lambda m: m.group(1), text)
     text = _SPECIAL.sub(lambda m: f"@{m.group(2) or m.group(1)}", text)

@@ -66,7 +66,10 @@ class SlackWorkspace:
         said = [m for m in answer["messages"] if m.get("user") not in (None, me) and m["ts"] != before_ts]
         return [
             ThreadMessage(
-                (await self.person(thread.team, m["user"])).name, plain(m.get("text") or "", me), m["ts"]
+                author_id=m["user"],
+                author_name=(await self.person(thread.team, m["user"])).name,
+                text=plain(m.get("text") or "", me),
+                ts=m["ts"],
             )
             for m in said[-limit:]
         ]

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.config_models import WebSettings
+from bot.errors import UserError
 from bot.registries import Handler
 
 _PING_SECONDS = 5.0
@@ -39,9 +40,18 @@ class WebServer:
         self.url = ""
 
     async def start(self) -> None:
+        """Raises UserError when it cannot listen where it should."""
         await self._runner.setup()
+        wanted = f"{self._settings.host}:{self._settings.port}"
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise UserError(
+                f"Cannot listen on {wanted}: {error.strerror or error}. "
+                "Choose another `web.port` or `web.host`, or stop what listens there."
+            ) from error
         host, port = self._runner.addresses[0][:2]
         self.url = self._settings.public_url or f"http://{host}:{port}"
 

@@ -55,6 +55,7 @@ async def _measure(session: SessionFile, raw: sqlite3.Connection, rounds: int) -
         await loop.run_in_executor(None, _raw_insert, raw, _prompt(-1 - number))
         t2 = time.perf_counter()
         accepted = await session.accept(prompt, 1)
+        assert accepted is not None
         t3 = time.perf_counter()
         await session.append([NewEvent("agent.text", {"text": "x" * 200}, accepted.prompt_id)])
         t4 = time.perf_counter()

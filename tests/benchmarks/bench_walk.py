@@ -77,7 +77,7 @@ async def stages_of(botty: Botty, thread: Thread) -> Times:
     session = ThreadKey(people.TEAM_ID, thread.channel, thread.ts).session_id
     async with botty.bot.house.store.use(session) as file:
         [turn] = await file.turns()
-    return turn["stages"]
+    return dict(turn["stages"])
 
 
 def following(stages: Times) -> list[tuple[str, float]]:
@@ -88,7 +88,7 @@ def following(stages: Times) -> list[tuple[str, float]]:
 
 async def by_hand(botty: Botty, folder: Path, number: int) -> float:
     """Seconds for clone, commit and push of such a change with nothing but git."""
-    login = people.person_named("ada").github
+    login = people.ADA.github
     token = botty.home.secrets[f"github.{login}"]
     url = f"{botty.home.github_url}/{REPOSITORY}.git".replace("://", f"://{login}:{token}@")
     clone = folder / f"clone{number}"

@@ -1,0 +1,90 @@
+"""When the code host is down: said visibly, nothing lost, and the next turn brings it all."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from session_kit import assert_clean, calls, fault
+
+from bot.testing import Botty
+
+
+async def well_again(botty: Botty) -> None:
+    """Use up the faults that are left."""
+    token = botty.home.secrets["github.ada-sample"]
+    place = f"{botty.playground.github_api_url}/repos/acme/storefront/pulls"
+    async with aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as http:
+        for _ in range(30):
+            async with http.post(place, json={}) as answer:
+                if answer.status == 422:
+                    return
+    raise AssertionError("the faults do not end")
+
+
+async def test_a_push_that_fails_keeps_the_work_for_the_next_turn(botty: Botty) -> None:
+    """The thread says what failed and that nothing was pushed; a reply goes on from there."""
+    await fault(botty, "git-receive-pack", "server_error", times=1)
+    thread = await botty.say('create a.txt with "a"')
+    final = await thread.final()
+    assert "did not work" in final.text
+    assert "acme/storefront" in final.text
+    assert "is kept here; nothing was pushed" in final.everything
+    assert await botty.pulls() == []
+    await thread.say('create b.txt with "b"', "ben")
+    assert "Done." in (await thread.final()).text
+    [pull] = await botty.pulls()
+    assert sorted(pull["files"]) == ["a.txt", "b.txt"]
+    assert "Co-authored-by: Ada Sample" in pull["commits"][0]["message"]
+    await assert_clean(botty, thread, ends=2)
+
+
+async def test_a_push_whose_answer_was_lost_is_not_done_twice(botty: Botty) -> None:
+    """The remote branch is read, and the turn goes on."""
+    await fault(botty, "git-receive-pack", "lost_reply")
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    pulls = await botty.pulls()
+    if not pulls:  # it may be said as a failure, but then the next turn must not stumble over the branch
+        await thread.say('create b.txt with "b"')
+        assert "Done." in (await thread.final()).text
+        pulls = await botty.pulls()
+    assert len(pulls) == 1
+    assert "a.txt" in pulls[0]["files"]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "rate_limited"])
+async def test_a_pull_request_that_cannot_be_opened_is_opened_by_the_next_turn(botty: Botty, kind: str) -> None:
+    """The thread names the branch that has the work, and what went wrong."""
+    await fault(botty, "POST /repos/*/pulls", kind, times=8)
+    thread = await botty.say('create a.txt with "a"')
+    final = await thread.final()
+    assert "did not work" in final.text
+    assert "The work is on branch threadsmith/" in final.text
+    assert await botty.pulls() == []
+    await well_again(botty)
+    await thread.say('create b.txt with "b"', "ben")
+    assert "Done." in (await thread.final()).text
+    [pull] = await botty.pulls()
+    assert sorted(pull["files"]) == ["a.txt", "b.txt"]
+    assert [commit["author"] for commit in pull["commits"]] == ["Ada Sample", "Ben Sample"]
+    await assert_clean(botty, thread, ends=2)
+
+
+async def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(botty: Botty) -> None:
+    """It is found by its branch."""
+    await fault(botty, "POST /repos/*/pulls", "lost_reply")
+    thread = await botty.say('create a.txt with "a"')
+    assert "Done." in (await thread.final()).text
+    assert len(await botty.pulls()) == 1
+    assert len(await calls(botty, "POST /api/v3/repos/acme/storefront/pulls")) <= 2
+
+
+async def test_a_code_host_that_cannot_be_read_is_said_before_any_work(botty: Botty) -> None:
+    """No sandbox is made for what could never be handed in; nothing is taken for "not there"."""
+    await fault(botty, "git-upload-pack", "server_error")
+    thread = await botty.say('create a.txt with "a"')
+    final = await thread.final()
+    assert "did not work" in final.text
+    assert "acme/storefront" in final.text
+    await thread.say('create a.txt with "a"')
+    assert "Done." in (await thread.final()).text

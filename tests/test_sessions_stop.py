@@ -1,0 +1,101 @@
+"""Stop: fence first, then cancel, then say what was kept; and too late is said as well."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_kit import BUSY, Gates, assert_clean, finals, prompts, shows, until
+
+from bot.testing import Botty
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Gates:
+    return Gates(tmp_path / "plugins")
+
+
+@pytest.fixture
+def botty_settings(gates: Gates) -> dict[str, Any]:
+    return {**gates.settings, "limits": {"running_turns_per_person": 1}}
+
+
+async def test_a_stop_while_things_are_made_ready_ends_the_turn_at_once(botty: Botty, gates: Gates) -> None:
+    """Nothing had been changed; the next request in the thread works."""
+    gates.shut("lease")
+    thread = await botty.say('create a.txt with "a"')
+    await until(botty, lambda: gates.reached("lease"))
+    await thread.stop("ben")
+    final = await thread.final()
+    assert "Nothing had been changed yet." in final.text
+    gates.open("lease")
+    await thread.say('create b.txt with "b"')
+    assert "Done." in (await thread.final()).text
+    assert [pull["files"] for pull in await botty.pulls()] == [["b.txt"]]
+    await assert_clean(botty, thread, ends=2)
+
+
+async def test_a_stop_after_the_push_was_begun_comes_too_late(botty: Botty, gates: Gates) -> None:
+    """The turn is finished, and says so: half a push helps nobody."""
+    gates.shut("pushed")
+    thread = await botty.say('create a.txt with "a"')
+    await until(botty, lambda: gates.reached("pushed"))
+    await thread.say("stop")
+    gates.open("pushed")
+    final = await thread.final()
+    assert "Done." in final.text
+    assert "stop came when" in final.everything
+    assert len(await botty.pulls()) == 1
+    await assert_clean(botty, thread)
+
+
+async def test_two_stops_stop_once(botty: Botty) -> None:
+    """One final message; a third, when nothing runs, is answered to that person alone."""
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    await asyncio.gather(thread.say("stop"), thread.say("stop", "ben"), thread.react("x", "chloe"))
+    await thread.final()
+    await assert_clean(botty, thread)
+    await thread.say("stop")
+    whisper = await shows(botty, thread, "Nothing is running in this thread.")
+    assert whisper.raw["ephemeral_to"] == botty.person("ada")
+
+
+async def test_a_guest_may_not_stop(botty: Botty) -> None:
+    """They are told so alone, and the work goes on."""
+    thread = await botty.say('create a.txt with "a" then wait 2 seconds')
+    await shows(botty, thread, "Wait 2 seconds")
+    await thread.say("stop", "gus")
+    whisper = await shows(botty, thread, "Guests may not stop")
+    assert whisper.raw["ephemeral_to"] == botty.person("gus")
+    assert "Done." in (await thread.final()).text
+
+
+async def test_a_request_that_waits_for_its_turn_elsewhere_can_be_stopped(botty: Botty) -> None:
+    """Ada may run one at a time; the second thread has not begun, and never will."""
+    first = await botty.say(BUSY)
+    await shows(botty, first, "Wait 60 seconds")
+    second = await botty.say('create b.txt with "b"')
+    await until(botty, lambda: prompts(botty, second))
+    await second.say("stop")
+    stopped = await shows(botty, second, "Stopped")
+    assert "not begun" in stopped.everything
+    await first.stop()
+    await botty.idle()
+    assert await botty.pulls() == []
+    assert [row["state"] for row in await prompts(botty, second)] == ["stopped"]
+    await assert_clean(botty, second)
+
+
+async def test_those_behind_a_stopped_one_are_still_done(botty: Botty) -> None:
+    """Stop is about what runs; what waits in the thread runs next."""
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    await thread.say('create b.txt with "b"', "ben")
+    await shows(botty, thread, "Queued: 1 request")
+    await thread.stop()
+    await botty.idle()
+    texts = [post.text for post in finals(await thread.by_bot())]
+    assert ["Stopped" in texts[0], "Done." in texts[1]] == [True, True]
