@@ -7,10 +7,9 @@ or, when none runs, takes the lock and answers itself with the same functions.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ log = logging.getLogger(__name__)
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
 _LINE_LIMIT = 64 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+_TALK_SECONDS = 30.0  # for a question to come, and for its answer to be taken
 
 
 class AdminServer:
@@ -32,33 +32,55 @@ class AdminServer:
         self._path = path
         self._commands = commands
         self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Only the holder of the folder's lock gets here, so a socket that lies there is a dead bot's."""
         self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
+        self._server = await asyncio.start_unix_server(self._talk, sock=self._bound(), limit=_LINE_LIMIT)
+
+    def _bound(self) -> socket.socket:
+        """A socket that was its owner's alone before anybody could connect: it does not listen yet."""
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_LINE_LIMIT)
-        finally:
-            os.umask(before)
+            bound.bind(str(self._path))
+            self._path.chmod(0o600)
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._path.unlink(missing_ok=True)
+        """Close it, and hang up on whoever is connected: no command line keeps the bot from ending."""
+        if self._server is None:
+            return
+        self._server.close()
+        talks = list(self._talks)
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await self._server.wait_closed()
+        self._path.unlink(missing_ok=True)
+
+    def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.create_task(self._serve(reader, writer))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await self._answer(await reader.readline())
+            async with asyncio.timeout(_TALK_SECONDS):
+                line = await reader.readline()
+            answer = await self._answer(line)
             writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
+            async with asyncio.timeout(_TALK_SECONDS):
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
         except (OSError, ValueError):
             log.warning("an admin command was cut off")
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            writer.transport.abort()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

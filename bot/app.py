@@ -44,6 +44,7 @@ class Bot:
     commands: SlackCommands
     outbox: Outbox
     progress: Progress
+    observers: Observers
     slack: SlackEdge
     web: WebServer
 
@@ -55,6 +56,7 @@ class Bot:
         self._routes = RouteRegistry()
         self._services = ServiceRegistry()
         self._listeners: tuple[Callable[[SessionId, int], None], ...] = ()
+        self._refused: list[str] = []
         self._unstarted: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
@@ -122,7 +124,7 @@ class Bot:
         executor = Executor()
         self._stack.callback(executor.close)
         ours, derived = Migrations("plugins"), Migrations("plugins")
-        self.plugins.call_sync("register_migrations", state=ours, index=derived)
+        self._ask_plugins("register_migrations", state=ours, index=derived)
         state = await StateFile.open(folder.state_path, executor, plugins=ours)
         self._stack.push_async_callback(state.close)
         index, anew = await open_index(folder.index_path, executor, derived)
@@ -143,10 +145,17 @@ class Bot:
             listener(SessionId(session), last_seq)
 
     def _register(self) -> None:
-        self.plugins.call_sync("register_agents", agents=self.agents)
-        self.plugins.call_sync("register_providers", providers=self.providers)
-        self.plugins.call_sync("register_routes", routes=self._routes)
-        self.plugins.call_sync("register_services", services=self._services)
+        self._ask_plugins("register_agents", agents=self.agents)
+        self._ask_plugins("register_providers", providers=self.providers)
+        self._ask_plugins("register_routes", routes=self._routes)
+        self._ask_plugins("register_services", services=self._services)
+
+    def _ask_plugins(self, hook: str, **registry: object) -> None:
+        """What a plugin could not register is named in `/ready`, and in the log."""
+        for answer in self.plugins.call_sync(hook, **registry):
+            if answer.error is not None:
+                log.error("plugin %s in %s: %s", answer.plugin, hook, answer.error)
+                self._refused.append(f"plugin {answer.plugin} failed in {hook}: {answer.error}")
 
     async def _mirrors(self, folder: DataFolder) -> Mirrors:
         mirrors = Mirrors(folder.mirrors)
@@ -182,13 +191,13 @@ class Bot:
         self._stack.push_async_callback(self.progress.close)
         self.outbox = Outbox(client, self.sessions, self.progress)
         self._stack.push_async_callback(self.outbox.close)
-        observers = Observers(self.house)
-        self._stack.push_async_callback(observers.close)
+        self.observers = Observers(self.house)
+        self._stack.push_async_callback(self.observers.close)
         self._stack.push_async_callback(self.sessions.close)
-        self._listeners = (self.outbox.notify, self.progress.notify, observers.notify)
+        self._listeners = (self.outbox.notify, self.progress.notify, self.observers.notify)
         self.commands = SlackCommands(permissions, workspace, self.settings.slack.command)
         register_own_commands(self.commands, client, self.house.index)
-        self.plugins.call_sync("register_commands", commands=self.commands)
+        self._ask_plugins("register_commands", commands=self.commands)
         listener = Listener(client, self.sessions, permissions, workspace, self.progress)
         backfill = Backfill(client, workspace, self.house.state, self.house.index, listener)
         self.slack = SlackEdge(self.settings.slack, http, listener, self.commands, backfill)
@@ -215,6 +224,8 @@ class Bot:
         for session in owed:
             await self.progress.take_up(session)
             self.outbox.notify(session, 0)
+            self.observers.catch_up(session)
+        await self.observers.recover()
 
     async def _cancel_recovery(self) -> None:
         self._recovery.cancel()
@@ -225,15 +236,10 @@ class Bot:
 
     def _notices(self) -> list[str]:
         left_out = [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]
-        failed = [
-            f"plugin {failure.plugin} failed in {failure.hook} (incident {failure.incident}, see the log)"
-            for failure in self.plugins.failures
-            if failure.hook.startswith("register_")
-        ]
         unstarted = [
             f"service {name} cannot start: {kind}, see the log" for name, kind in self._unstarted.items()
         ]
-        return left_out + failed + unstarted
+        return left_out + self._refused + unstarted
 
 
 def _stopping(service: Service) -> Callable[[], Awaitable[None]]:

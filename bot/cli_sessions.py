@@ -65,7 +65,7 @@ def show_session(config: Path, as_json: bool, session: str) -> None:
     if pull:
         click.echo(f"Pull request #{pull['number']} {pull['url']}")
     rows = [
-        [str(p["id"]), p["state"], p["author_name"], str(p["attempt"]), p["text"][:70]]
+        [str(p["id"]), p["state"], p["author_name"], str(p["interrupted"] + 1), p["text"][:70]]
         for p in answer["prompts"]
     ]
     print_table(["prompt", "state", "author", "tries", "text"], rows)

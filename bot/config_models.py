@@ -43,9 +43,6 @@ class SlackSettings(Section):
     command: str = Field(
         "/threadsmith", pattern=r"^/[a-z0-9_-]{1,31}$", description="The slash command of your Slack app."
     )
-    admin_channel: Word | None = Field(
-        None, description="A channel id for what an administrator should see; none when left out."
-    )
 
 
 class WebSettings(Section):
@@ -131,7 +128,6 @@ class RepositorySettings(Section):
     agent: Word | None = Field(
         None, description="The agent that works on it; the first one there is when left out."
     )
-    setup: list[Word] = Field([], description="Commands that prepare a fresh clone, in order.")
 
     @field_validator("name")
     @classmethod
@@ -155,7 +151,6 @@ class RepositorySettings(Section):
             channels=tuple(self.channels),
             default_branch=self.default_branch,
             agent=self.agent,
-            setup=tuple(self.setup),
         )
 
 

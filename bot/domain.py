@@ -62,7 +62,6 @@ class Repository:
     channels: tuple[str, ...] = ()  # Slack channel ids or names whose default it is
     default_branch: str = "main"
     agent: str | None = None
-    setup: tuple[str, ...] = ()
 
     @property
     def short_name(self) -> str:

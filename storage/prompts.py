@@ -178,6 +178,8 @@ def claim(tx: Tx, epoch: int) -> Row | None:
 
 def join(tx: Tx, prompt_id: int, author_id: str, author_name: str, author: Mapping[str, Any]) -> bool:
     person = (clean(author_id), clean(author_name))
+    for table in ("prompts", "messages"):  # accepted before anyone had looked up the name
+        tx.execute(f"UPDATE {table} SET author_name = ?2 WHERE author_id = ?1", *person)  # noqa: S608 - constants
     known = tx.execute(
         "UPDATE participants SET author_name = ?, author = ? WHERE author_id = ?",
         *(person[1], dump(author), person[0]),

@@ -148,6 +148,13 @@ class StateFile(Ledger):
         found = await self._read("SELECT value FROM settings WHERE key = ?", key)
         return decoded(found[0], "value")["value"] if found else default
 
+    async def settings(self, prefix: str) -> dict[str, Any]:
+        """All settings whose key begins so, with their values."""
+        found = await self._read(
+            "SELECT key, value FROM settings WHERE substr(key, 1, length(?1)) = ?1", prefix
+        )
+        return {row["key"]: decoded(row, "value")["value"] for row in found}
+
     async def set(self, key: str, value: Any) -> None:
         await self._write(
             lambda tx: tx.execute(

@@ -75,7 +75,7 @@ class Slack:
 
     async def status(self, ts: str, channel: str = WEB) -> Json | None:
         """What the bot shows on a thread."""
-        return (await self.look("control/thread", channel=channel, ts=ts))["status"]
+        return (await self.look("control/thread", channel=channel, ts=ts))["session"]
 
     async def requests(self) -> list[Json]:
         """Every Web API call so far."""

@@ -208,6 +208,31 @@ async def test_a_flood_of_updates_is_cut_as_well(bench):
     assert heard.text == LEFT_OUT
 
 
+async def test_few_but_huge_updates_are_bounded_by_their_bytes(bench):
+    """What means nothing here weighs as well; the next turn may speak again."""
+    client = await bench.puppet(turn_bytes=20_000)
+    tool = {"sessionUpdate": "tool_call", "toolCallId": "t", "weight": "x" * 9_000}
+    _, heard = await play(client, *[["update", tool]] * 4, ["say", "unheard"])
+    assert len(heard.of(EventType.TOOL_STARTED)) == 2
+    assert heard.text == LEFT_OUT
+    assert (await play(client, ["say", "next"]))[1].text == "next"
+
+
+async def test_an_agent_that_does_not_cease_to_send_bytes_is_cut_off(bench):
+    client = await bench.puppet(turn_bytes=20_000)
+    nothing = {"sessionUpdate": "nothing", "weight": "x" * 9_000}
+    with pytest.raises(AgentError, match="too many bytes"):
+        await play(client, *[["update", nothing]] * 12)
+    assert not client.usable
+
+
+async def test_noise_counts_by_its_bytes(bench, monkeypatch):
+    monkeypatch.setattr("bot.acp.transport.MAX_NOISE", 100)
+    client = await bench.puppet()
+    with pytest.raises(AgentError, match="far too many"):
+        await play(client, *[["raw", "[" + "x" * 1_000_000 + "]"]] * 3)
+
+
 @pytest.mark.parametrize(
     "noise",
     [
@@ -233,8 +258,8 @@ async def test_a_flood_of_requests_is_answered_as_fast_as_the_agent_takes_the_an
 
 async def test_a_line_beyond_the_cap_ends_the_agent_with_an_error_that_names_the_cap(bench):
     client = await bench.puppet()
-    with pytest.raises(AgentError, match=str(64 * 1024 * 1024)):
-        await play(client, ["big", 100 * 1024 * 1024])
+    with pytest.raises(AgentError, match=str(8 * 1024 * 1024)):
+        await play(client, ["big", 20 * 1024 * 1024])
     assert not client.usable
 
 

@@ -93,6 +93,15 @@ def test_a_diff_is_summed_up_in_lines():
     ]
 
 
+def test_many_large_diffs_are_counted_up_to_one_bound_for_all():
+    """Fifty files of nothing but line ends would hold up everybody else."""
+    diff = {"type": "diff", "path": "a", "oldText": "\n" * 150_000, "newText": ""}
+    small = diff | {"oldText": "x\n"}
+    draft = one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [diff] * 3 + [small]})
+    counted = {"path": "a", "added": 0, "deleted": 150_000}
+    assert draft.data["diffs"] == [counted, counted, {"path": "a"}, {"path": "a"}]
+
+
 def test_a_huge_diff_is_named_and_not_counted():
     diff = {"type": "diff", "path": "a", "oldText": "x" * 3_000_000, "newText": ""}
     draft = one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [diff]})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot import admin
 from bot.admin import AdminServer, ask
 from bot.errors import UserError
 from storage import StorageError
@@ -73,7 +74,9 @@ async def test_what_people_may_read_is_passed_on_and_nothing_else(path: Path) ->
         await ask(path, "dance", {})
 
 
-@pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": ["greet"]}\n', b'{"command": 5}\n'])
+@pytest.mark.parametrize(
+    "line", [b"\n", b"not json\n", b"[]\n", b'{"command": ["greet"]}\n', b'{"command": 5}\n']
+)
 async def test_what_is_no_question_is_refused(path: Path, line: bytes) -> None:
     """And the next question is answered."""
     reader, writer = await asyncio.open_unix_connection(str(path))
@@ -102,3 +105,46 @@ async def test_no_bot_is_told_from_a_bot_that_fails(tmp_path: Path) -> None:
     await server.wait_closed()
     with pytest.raises(ConnectionError):
         await ask(dead, "greet", {})
+
+
+async def test_a_silent_visitor_is_hung_up_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks nothing is not waited for."""
+    monkeypatch.setattr(admin, "_TALK_SECONDS", 0.05)
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    writer.close()
+
+
+async def test_it_closes_though_somebody_is_connected_and_something_runs(tmp_path: Path) -> None:
+    """Neither a silent visitor nor a command that never answers keeps the bot from ending."""
+    begun = asyncio.Event()
+
+    async def forever(arguments: dict[str, Any]) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    server = AdminServer(tmp_path / "admin.sock", {"forever": forever})
+    await server.start()
+    silent_reader, silent = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
+    reader, busy = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
+    busy.write(b'{"command": "forever"}\n')
+    await begun.wait()
+    await asyncio.wait_for(server.stop(), 30)
+    for left, writer in ((silent_reader, silent), (reader, busy)):
+        assert await left.read() == b""
+        writer.close()
+
+
+async def test_making_it_changes_no_process_wide_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads make files at the same time."""
+
+    def never(mask: int) -> int:
+        raise AssertionError("the umask is everybody's")
+
+    monkeypatch.setattr("os.umask", never)
+    server = AdminServer(tmp_path / "admin.sock", {})
+    await server.start()
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
+    await server.stop()

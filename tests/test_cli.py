@@ -96,7 +96,9 @@ def test_check_says_all_mistakes_at_once(home: Household, capsys: pytest.Capture
     assert home.secrets["bot_token"] not in shown + json.dumps(answer)
 
 
-def test_a_configuration_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_configuration_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = str(tmp_path / "none.toml")
     for command in (["check"], ["plugins"], ["sessions", "list"], ["reindex"], ["run"]):
         assert main([*command, "--config", missing]) == 2
@@ -118,7 +120,9 @@ def test_plugins_lists_those_left_out_too(home: Household, capsys: pytest.Captur
     assert asked(capsys, "check", "--config", str(config))["left_out"][0]["plugin"] == "broken"
 
 
-def test_a_data_folder_nobody_used_yet_has_no_sessions(home: Household, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_data_folder_nobody_used_yet_has_no_sessions(
+    home: Household, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And the way to the first one is said."""
     assert main(["sessions", "list", "--config", str(home.config)]) == 0
     assert "No sessions yet" in capsys.readouterr().out

@@ -72,10 +72,10 @@ def test_two_tokens_are_enough():
 
 
 def test_repositories_become_records_of_the_domain():
-    table = {"name": "acme/web", "keywords": ["css"], "setup": ["npm ci"], "channels": ["#web"]}
+    table = {"name": "acme/web", "keywords": ["css"], "channels": ["#web"]}
     (repository,) = checked(MINIMAL | {"repositories": [table]}).repositories
     assert (repository.name, repository.short_name) == ("acme/web", "web")
-    assert (repository.keywords, repository.setup, repository.channels) == (("css",), ("npm ci",), ("#web",))
+    assert (repository.keywords, repository.channels) == (("css",), ("#web",))
 
 
 def test_settings_cannot_be_changed():

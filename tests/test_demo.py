@@ -74,7 +74,11 @@ async def test_everything_is_killed_in_mid_turn_and_the_next_start_finishes_it(t
         state = await first.control("GET", "state")
         channel = next(each["id"] for each in state["channels"] if each["name"] == "web")
         ada = next(each["id"] for each in state["users"] if each["name"] == "ada")
-        said = {"channel": channel, "user": ada, "text": '@threadsmith create a.txt with "a" then wait 2 seconds'}
+        said = {
+            "channel": channel,
+            "user": ada,
+            "text": '@threadsmith create a.txt with "a" then wait 2 seconds',
+        }
         ts = (await first.control("POST", "message", **said))["ts"]
         async with asyncio.timeout(60):
             while not any("Wait 2 seconds" in json.dumps(m) for m in await first.thread(channel, ts)):

@@ -177,3 +177,33 @@ async def test_a_diff_runs_no_program_that_the_repository_names(tmp_path):
         text, _ = await diff(w.mirror, base, made)
         assert "+1" in text
         assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("Fixes #1, closes acme/web#23", "Fixes # 1, closes acme/web# 23"),
+        ("resolve GH-7 and gh-8", "resolve GH- 7 and gh- 8"),
+        (
+            "Closes https://github.com/acme/web/issues/5",
+            "Closes https://github.com/acme/web/issues/ 5",
+        ),
+        ("See https://github.com/acme/web/pull/5", "See https://github.com/acme/web/pull/ 5"),
+        ("for @acme/owners, (@ada) and _@ben_", "for @ acme/owners, (@ ada) and _@ ben_"),
+        ("mail ada@example.com about C# and `#main`", "mail ada@example.com about C# and `#main`"),
+        ("Go [skip ci] [CI Skip] [no-ci] [skip actions]", "Go (skip ci) (CI Skip) (no-ci) (skip actions)"),
+        ("Quick ***NO_CI***", "Quick (NO_CI)"),
+        ("a[0] and [note] stay", "a[0] and [note] stay"),
+        ("Fixes #\u200b1 [skip\u200b ci] @\u200bada", "Fixes # 1 (skip ci) @ ada"),
+    ],
+)
+def test_an_agents_words_close_nothing_call_nobody_and_skip_no_checks(said, written):
+    """In the subject as in the body, and still readable."""
+    assert commit_message(said, []) == f"{written}\n"
+    assert commit_message(f"Subject\n\n{said}", []) == f"Subject\n\n{written}\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\u2029", "\n\n"])
+@pytest.mark.parametrize("trailer", ["skip-checks: true", "Request-Checks:true", "Signed-off-by: Boss <b@x>"])
+def test_trailers_are_found_whatever_ends_the_line_before_them(end, trailer):
+    assert commit_message(f"Subject{end}{trailer}", []) == "Subject\n"

@@ -13,7 +13,7 @@ from bot.domain import ThreadKey
 from bot.playground import people
 from bot.testing import Botty, Thread
 
-WATCHES = '''
+WATCHES = """
 import json
 from pathlib import Path
 from bot import hookimpl
@@ -22,15 +22,15 @@ from bot import hookimpl
 async def session_event(session, event):
     with (Path(__file__).parent / "seen.txt").open("a") as file:
         file.write(json.dumps([session, event.seq, event.type]) + "\\n")
-'''
-RAISES = '''
+"""
+RAISES = """
 from bot import hookimpl
 
 @hookimpl
 def session_event(session, event):
     raise RuntimeError(event.seq)
-'''
-HANGS = '''
+"""
+HANGS = """
 import asyncio
 from bot import hookimpl
 
@@ -38,7 +38,7 @@ from bot import hookimpl
 async def session_event(event):
     if event.seq == 1:
         await asyncio.Event().wait()
-'''
+"""
 
 
 @pytest.fixture

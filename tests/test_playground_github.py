@@ -200,6 +200,13 @@ async def test_a_server_error_on_order_does_nothing(local: Local) -> None:
     assert await local.side.pulls() == []
 
 
+@pytest.mark.parametrize("branch", ["a..b", "nul\0", "x.lock", "main/below"])
+async def test_a_branch_that_cannot_be_is_refused(local: Local, branch: str) -> None:
+    with pytest.raises(GitHubSideError) as error:
+        await local.side.commit(STOREFRONT, branch, "ada-sample", {"a.txt": "a"})
+    assert error.value.status in (409, 422)
+
+
 async def test_impossible_faults_are_named(local: Local) -> None:
     for kind, times in (("duplicate", 1), ("server_error", 0)):
         with pytest.raises(GitHubSideError) as error:

@@ -9,6 +9,7 @@ from test_playground_github_kit import ADA, BEN, STOREFRONT, Local, running
 
 from bot.playground.github import Permission
 from bot.playground.github.page_frame import ago
+from bot.playground.household import household
 
 
 @pytest.fixture
@@ -88,6 +89,22 @@ async def test_a_pull_request_says_who_authored_and_who_committed(local: Local, 
     assert "<b>Ben Sample</b> authored and <b>Ada Sample</b> committed" in text
     assert "1 &lt; 2" in text and 'class="add"' in text and 'class="delete"' in text
     assert '<span class="count-add">+1</span> <span class="count-delete">−16</span>' in text
+
+
+async def test_the_demos_bot_commits_under_an_address_by_which_its_face_is_known(
+    local: Local, tmp_path: Path
+) -> None:
+    settings = household(tmp_path / "household", port=0).bot_table()["git"]
+    clone = tmp_path / "clone"
+    await local.git("clone", "-q", local.clone_url(), clone)
+    await local.git("-C", clone, "config", "committer.name", settings["bot_name"])
+    await local.git("-C", clone, "config", "committer.email", settings["bot_email"])
+    await local.git("-C", clone, "switch", "-q", "-c", "work")
+    await local.git("-C", clone, "commit", "-q", "--allow-empty", "-m", "As the bot")
+    await local.git("-C", clone, "push", "-q", "origin", "work")
+    text = await page(local, f"/{STOREFRONT}/commit/work")
+    assert "and <b>Threadsmith</b> committed" in text
+    assert "/-/avatars/threadsmith-bot.svg" in text and "/-/avatars/unknown.svg" not in text
 
 
 async def test_what_people_write_cannot_act_as_html(local: Local) -> None:
@@ -185,6 +202,18 @@ async def test_the_page_remembers_whom_it_acts_as_and_goes_back_only_to_itself(l
         assert "playground_viewer=ben-sample" in headers["Set-Cookie"]
     address = f"/{STOREFRONT}/pull/{await local.pull()}"
     assert "Merge as Ben" in await page(local, address, "ben-sample")
+
+
+async def test_a_link_from_the_chat_names_who_looks_and_the_page_remembers_it(local: Local) -> None:
+    address = f"/{STOREFRONT}/pull/{await local.pull()}"
+    cookie = {"Cookie": "playground_viewer=ada-sample"}
+    status, text, headers = await local.http("GET", f"{address}?as=ben-sample", headers=cookie)
+    assert status == 200 and "Merge as Ben" in text
+    assert "playground_viewer=ben-sample" in headers["Set-Cookie"]
+    assert f'name="back" value="{address}"' in text  # a later choice is not undone on the way back
+    for nobody in ("", "nobody", "threadsmith-bot", "<b>"):
+        status, text, headers = await local.http("GET", address, headers=cookie, params={"as": nobody})
+        assert status == 200 and "Merge as Ada" in text and "Set-Cookie" not in headers
 
 
 async def test_pages_are_only_for_this_host(local: Local) -> None:

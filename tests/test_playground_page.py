@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from page_kit import become, field, rows, visit
-from playground_fixtures import ADA, BEN, BOT, GENERAL, GUS, TOKEN, WEB, Slack
-from playwright.async_api import Browser, Page, expect
+from page_kit import become, field, open_thread, rows, visit
+from playground_fixtures import ADA, BACKEND, BEN, BOT, DM, GENERAL, GUS, RANDOM, TOKEN, WEB, Slack
+from playwright.async_api import Browser, Page, Route, expect
 
 pytest_plugins = ("page_kit",)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -135,6 +137,122 @@ async def test_each_person_sees_their_own_channels_and_speaks_in_their_own_name(
     assert (await slack.look("page/messages", channel=WEB, user=GUS))["messages"][0]["user"] == GUS
 
 
+async def test_who_becomes_somebody_else_stays_in_the_thread_that_they_may_see(page: Page, slack: Slack):
+    for channel in (WEB, BACKEND):
+        ts = await slack.say("whose turn is it?", channel=channel, user=BEN)
+        await slack.say("mine", channel=channel, user=BEN, thread_ts=ts)
+        await open_thread(page, ts, channel)
+        await become(page, "Chloe Sample")
+        await expect(rows(page, ".thread")).to_have_count(2)
+        await field(page, ".thread").fill("no, mine")
+        await page.keyboard.press("Enter")
+        await expect(rows(page, ".thread").last.locator(".author")).to_have_text("Chloe Sample")
+    await become(page, "Gus Guest")
+    await expect(page.locator(".thread")).to_be_hidden()
+    await expect(page.locator("h1")).to_have_text("web")
+    await expect(page.locator(".toast")).to_have_count(0)
+
+
+async def test_who_leaves_a_direct_thread_by_becoming_somebody_else_sees_no_error(page: Page, slack: Slack):
+    ts = await slack.say("just us", channel=DM, user=ADA)
+    await open_thread(page, ts, DM)
+    await become(page, "Ben Sample")
+    await expect(page.locator(".thread")).to_be_hidden()
+    await expect(page.locator("h1")).to_have_text("web")
+    await expect(page.locator(".toast")).to_have_count(0)
+
+
+async def test_a_mention_where_the_bot_is_not_says_so_quietly(page: Page, slack: Slack):
+    await page.locator(f"[data-channel={RANDOM}]").click()
+    await expect(page.locator("h1")).to_have_text("random")
+    await field(page).fill("@Threadsmith are you there?")
+    await page.keyboard.press("Enter")
+    await expect(rows(page).locator(".unheard")).to_have_text(
+        "Threadsmith is not in this channel, so it will not answer here."
+    )
+    await slack.say("nobody is called", channel=RANDOM, user=BEN)
+    await slack.say(f"<@{BOT}> here you are", channel=WEB, user=BEN)
+    await expect(rows(page)).to_have_count(2)
+    await expect(page.locator(".unheard")).to_have_count(1)
+    await page.locator(f"[data-channel={WEB}]").click()
+    await expect(rows(page)).to_contain_text("here you are")
+    await expect(page.locator(".unheard")).to_have_count(0)
+
+
+async def test_an_answer_that_took_long_does_not_bring_an_old_status_back(page: Page, slack: Slack):
+    root = await slack.say("go", user=ADA)
+    await slack.say("a reply", user=BEN, thread_ts=root)
+    place = {"channel_id": WEB, "thread_ts": root}
+    await slack.client.agents_sessions_setStatus(**place, status="processing")
+    await expect(page.locator(".thread-working")).to_be_visible()
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        asked.set()
+        await released.wait()
+        await route.fulfill(response=answer)
+
+    await page.route("**/page/messages?*thread_ts=*", late)
+    await open_thread(page, root)
+    await asyncio.wait_for(asked.wait(), 15)
+    await slack.client.agents_sessions_setStatus(**place, status="active")
+    await expect(page.locator(".thread-working")).to_have_count(0)
+    released.set()
+    await expect(rows(page, ".thread")).to_have_count(2)
+    await expect(page.locator(".session, .thread-working")).to_have_count(0)
+
+
+async def test_links_to_the_code_host_carry_who_is_looking(page: Page, slack: Slack):
+    link = page.locator(".sidebar").get_by_role("link", name="acme/storefront")
+    for name, shown in (("Ben Sample", "Ben"), ("Chloe Sample", "Chloe")):
+        await become(page, name)
+        async with page.expect_popup() as opening:
+            await link.click()
+        other = await opening.value
+        await expect(other.locator(".viewer [aria-pressed=true]")).to_have_text(shown)
+        await other.get_by_role("link", name="Repositories").click()
+        await expect(other.locator(".viewer [aria-pressed=true]")).to_have_text(shown)
+        await other.close()
+    await become(page, "Gus Guest")
+    async with page.expect_popup() as opening:
+        await link.click()
+    assert "as=" not in (await opening.value).url
+
+
+async def test_a_button_keeps_to_one_line_and_goes_below_the_text_where_the_column_is_narrow(
+    page: Page, slack: Slack
+):
+    text = {"type": "mrkdwn", "text": "*A title of some length that needs its room*\nacme/storefront"}
+    label = {"type": "plain_text", "text": "Open pull request"}
+    button = {"type": "button", "action_id": "b", "text": label, "url": "https://example.com/"}
+    root = await slack.say("go", user=ADA)
+    for thread in ({}, {"thread_ts": root}):
+        blocks = [{"type": "section", "text": text, "accessory": button}]
+        await slack.client.chat_postMessage(channel=WEB, text="x", blocks=blocks, **thread)
+    await open_thread(page, root)
+    for column, is_below in ((".channel", False), (".thread", True)):
+        words = await page.locator(f"{column} .block-section-text").bounding_box()
+        pressed = await page.locator(f"{column} .button[data-action=b]").bounding_box()
+        assert words is not None and pressed is not None
+        assert (pressed["y"] >= words["y"] + words["height"]) is is_below
+        assert pressed["height"] < 40
+
+
+async def test_on_a_phone_the_tools_of_a_message_cover_nothing(browser: Browser, slack: Slack):
+    for number in range(20):
+        await slack.say(f"message {number}", user=ADA if number % 2 else BEN)
+    async with visit(browser, slack, **PHONE) as page:
+        for row in (rows(page).nth(10), rows(page).last):
+            await row.locator(".parts").tap()
+            tools = row.locator(".row-tools")
+            await expect(tools).to_be_in_viewport(ratio=1)
+            box, text = await tools.bounding_box(), await row.locator(".row-main").bounding_box()
+            assert box is not None and text is not None
+            assert box["y"] >= text["y"] + text["height"]
+        await expect(page.locator(".row-tools:visible")).to_have_count(1)
+
+
 async def test_on_a_phone_list_channel_and_thread_lie_on_top_of_each_other(browser: Browser, slack: Slack):
     ts = await slack.say("a root", user=BEN)
     await slack.say("a reply", user=BEN, thread_ts=ts)
@@ -184,5 +302,6 @@ async def test_messages_are_walked_with_arrows_and_their_tools_reached_with_tab(
     await page.keyboard.type("a reply")
     await page.keyboard.press("Enter")
     await expect(rows(page, ".thread")).to_have_count(2)
+    await expect(page.locator(".thread-link")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.locator(".thread-link")).to_be_focused()

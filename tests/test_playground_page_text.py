@@ -129,6 +129,21 @@ async def test_typed_text_becomes_raw_and_comes_back_for_editing(blank: Page, ty
     assert again.lower() == typed.lower()
 
 
+SIGNS = [
+    *("information_source", "question", "grey_question", "hourglass_flowing_sand", "octagonal_sign"),
+    *("no_entry_sign", "no_entry", "x", "warning", "white_check_mark", "eyes"),
+]
+
+
+async def test_the_signs_that_bots_use_are_drawn_even_where_no_font_has_them(blank: Page):
+    undrawn = """async (names) => {
+      const { emojiArt } = await import("/static/emoji_art.js");
+      const { drawEmoji } = await import("/static/inline.js");
+      return names.filter((name) => emojiArt(name) === null || drawEmoji(name).nodeType === Node.TEXT_NODE);
+    }"""
+    assert await blank.evaluate(undrawn, [*SIGNS, "nonsense"]) == ["nonsense"]
+
+
 async def test_no_module_parses_markup_or_grows_too_long():
     for path in FILES.glob("*.js"):
         text = path.read_text()

@@ -1,6 +1,7 @@
 """The control API: refusals, faults, idleness, and who is let in at all."""
 
 import asyncio
+import io
 import time
 
 import aiohttp
@@ -104,6 +105,66 @@ async def test_a_form_post_is_not_an_action(slack):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b"{", b'{"a":' + b"[" * 100_000, b'"\xff"', b"[" * 100_000 + b"]" * 100_000],
+    ids=["cut", "deep and cut", "no text", "deep"],
+)
+async def test_a_body_that_cannot_be_read_is_a_refusal_in_words(slack, body):
+    headers = {**HEADERS, "Content-Type": "application/json"}
+    async with slack.session.post(f"{slack.url}/control/message", data=body, headers=headers) as response:
+        assert (response.status, await response.json()) == (400, {"error": "the body is not JSON"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/control/nothing", 404),
+        ("GET", "/control/message", 405),
+        ("POST", "/control/state", 405),
+        ("GET", "/page/state/x", 404),
+    ],
+)
+async def test_what_is_not_there_is_refused_in_the_same_form_as_all_else(slack, method, path, status):
+    async with slack.session.request(method, f"{slack.url}{path}", headers=HEADERS) as response:
+        assert response.status == status
+        assert list(await response.json()) == ["error"]
+
+
+async def test_a_body_that_is_too_large_or_in_an_unknown_charset_is_refused_in_words(slack):
+    headers = {**HEADERS, "Content-Type": "application/json"}
+    large = io.BytesIO(b'"' + b"x" * (5 << 20) + b'"')
+    async with slack.session.post(f"{slack.url}/control/message", data=large, headers=headers) as response:
+        assert (response.status, list(await response.json())) == (413, ["error"])
+    headers = {**HEADERS, "Content-Type": "application/json; charset=klingon"}
+    assert await status_of(slack, "/control/message", "post", headers=headers, data=b"{}") == 400
+
+
+@pytest.mark.parametrize("timeout", ["soon", "nan"])
+async def test_a_time_to_wait_that_is_no_number_is_refused(slack, timeout):
+    assert "number of seconds" in (await slack.look("control/idle", expect=400, timeout=timeout))["error"]
+
+
+async def test_the_status_of_a_thread_is_one_word(slack):
+    """The agent session's, none before there is one; all of the session is beside it."""
+    root = await slack.say("go")
+    look = {"channel": WEB, "ts": root}
+    assert (await slack.look("control/thread", **look))["status"] is None
+    await slack.client.agents_sessions_setStatus(channel_id=WEB, thread_ts=root, status="processing")
+    thread = await slack.look("control/thread", **look)
+    assert (thread["status"], thread["session"]["status"]) == ("processing", "processing")
+
+
+async def test_a_channels_top_level_shows_the_answers_to_commands(slack):
+    """Which are in no thread, and for one person; replies are not in it."""
+    root = await slack.say("go")
+    await slack.say("deeper", thread_ts=root)
+    await slack.client.chat_postEphemeral(channel=WEB, user=ADA, text="only you")
+    shown = (await slack.look("control/thread", channel=WEB))["messages"]
+    assert [(m["text"], m["ephemeral_to"]) for m in shown] == [("go", None), ("only you", ADA)]
+    await slack.look("control/thread", expect=404, channel="C1")
+
+
+@pytest.mark.parametrize(
     ("action", "body", "status", "words"),
     [
         ("message", {}, 400, "channel"),
@@ -123,6 +184,10 @@ async def test_a_form_post_is_not_an_action(slack):
         ("view_submit", {"user": ADA, "view_id": "V1", "values": {}}, 404, "no view"),
         ("fault", {"method": "chat.*", "kind": "explode", "times": 1}, 400, "kind must be one of"),
         ("fault", {"method": "chat.*", "kind": "server_error", "times": 0}, 400, "times"),
+        ("fault", {"method": "chat.postMesage", "kind": "server_error"}, 400, "such as chat.postMessage"),
+        ("fault", {"method": "POST", "kind": "lost_reply"}, 400, "'POST /repos/*/pulls'"),
+        ("fault", {"method": "chat.update", "kind": "stream_expired"}, 400, "chat.startStream"),
+        ("fault", {"method": "chat.update", "kind": "duplicate"}, 400, "app_mention"),
         ("merge", {"repository": "acme/x", "number": 1, "user": GUS}, 403, "no GitHub account"),
         ("merge", {"repository": "acme/x", "number": "1", "user": ADA}, 400, "number"),
         ("merge", {"repository": "acme/x", "number": 1, "user": ADA}, 503, "without its GitHub side"),
@@ -259,6 +324,34 @@ async def test_the_bots_own_account_of_its_work_counts(tmp_path):
             assert (await slack.look("control/idle", timeout="0")) == {"idle": True}
             await runner.cleanup()
             assert "did not answer" in (await slack.look("control/idle", timeout="0"))["bot"]
+    finally:
+        await side.close()
+        await runner.cleanup()
+
+
+async def test_the_bot_is_not_asked_while_the_workspace_itself_is_busy(tmp_path):
+    """Its answer costs calls of its own, which would bury the others in the log; at the end it is asked."""
+    asked = []
+
+    async def ready(request):
+        asked.append(request.path)
+        return web.json_response({"work": {"queued": 2}})
+
+    app = web.Application()
+    app.router.add_get("/ready", ready)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    side = SlackSide(settings(tmp_path), bot_url=lambda: url)
+    await side.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            slack = Slack(side.url, session)
+            await slack.say("nobody is connected")
+            answer = await slack.look("control/idle", timeout="0.3")
+            assert answer == {"idle": False, "undelivered": 1, "bot": {"queued": 2}}
+            assert len(asked) == 1
     finally:
         await side.close()
         await runner.cleanup()

@@ -228,3 +228,19 @@ async def test_clicks_and_commands_are_not_repeated_in_time_but_survive_a_lost_c
         async with link(slack) as socket:
             again = await until(socket, "interactive")
             assert again["payload"] == click["payload"]
+
+
+async def test_a_command_that_nobody_answers_is_given_up_and_the_person_told(tmp_path):
+    """By a bot that is there; otherwise nothing here would ever be idle again."""
+    async with running(tmp_path) as (side, slack), link(slack) as socket:
+        side.workspace.deliveries.give_up_seconds = 0.05
+        await slack.act("command", channel=WEB, user=ADA, command="/nope", text="")
+        envelope = await until(socket, "slash_commands")
+        assert (await slack.look("control/idle", timeout="30"))["idle"]
+        [told] = (await slack.look("control/thread", channel=WEB))["messages"]
+        assert "/nope failed" in told["text"]
+        assert told["ephemeral_to"] == ADA
+        await socket.send_json({"envelope_id": envelope["envelope_id"], "payload": {"text": "too late"}})
+        await slack.say("after that")
+        await until(socket, "events_api")
+        assert len((await slack.look("control/thread", channel=WEB))["messages"]) == 2

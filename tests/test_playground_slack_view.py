@@ -40,6 +40,7 @@ async def test_the_frame_shows_a_person_their_channels_and_commands(slack):
         ("random", False),
         ("Threadsmith", True),
     ]
+    assert [c["name"] for c in state["channels"] if not c["bot_is_member"]] == ["random"]
     assert state["channels"][-1]["user"] == BOT
     assert state["bot"] == {"id": "B0THRDSMTH", "user_id": BOT, "name": "Threadsmith", "connected": False}
     assert state["commands"][0]["command"] == "/threadsmith"

@@ -126,7 +126,7 @@ async def test_the_first_turn_opens_a_pull_request_as_the_person_who_asked(tmp_p
         assert seen["title"] == pull.title == "The header is blue (1)"
         assert seen["base"] == "main"
         assert "I made it blue, attempt 1." in seen["body"]
-        assert "**Make the header blue (1)**" in seen["body"]
+        assert "> Asked: Make the header blue (1)" in seen["body"]
         assert "Requested by @ada-sample in Slack · [session](http://127.0.0.1:1/sessions/x)" in seen["body"]
         assert f"<!-- threadsmith:session={SESSION} -->" in seen["body"]
         assert "private thread" not in seen["body"]

@@ -214,9 +214,34 @@ def test_a_description_names_the_turn_once_and_ends_in_our_marker():
     made = body(change("make it *blue*", "Did `x`."))
     assert made.startswith("<!-- threadsmith:session=s1 -->\n")
     assert made.endswith("\n<!-- threadsmith:end -->")
-    assert "**Make it \\*blue\\***\n\nDid `x`." in made
+    assert "> Asked: Make it \\*blue\\*\n\nDid `x`." in made
     assert has_turn(made, change())
     assert not has_turn(made, change(number=2))
+
+
+@pytest.mark.parametrize(
+    "heading", ["Fix the header", "**Fix the header.**", "# fix the `header`", "<@U1> Fix  the header"]
+)
+def test_a_summary_does_not_begin_with_what_stands_right_above_it(heading):
+    told = body(change("please do something", f"{heading}\n\n- one line", title="Fix the header"))
+    assert "> Asked: Please do something\n\n- one line\n" in told
+    again = body(change("fix the header", f"{heading}\n\n- one line", title="Something else"))
+    assert "> Asked: Fix the header\n\n- one line\n" in again
+    assert "header" not in again.replace("> Asked: Fix the header", "").lower()
+
+
+def test_a_summary_that_says_no_more_than_the_title_leaves_the_request_alone():
+    made = body(change("mend it", "Mended it", title="Mended it"))
+    assert "> Asked: Mend it\n<!--" in made
+    assert "said nothing" not in made
+    assert "> Asked: Mend it\n\n_The agent said nothing about it._" in body(change("mend it", " \n"))
+
+
+def test_a_later_turn_keeps_its_heading_because_the_pull_request_is_named_after_the_first():
+    first = body(change("one", "Title one\n\nmore", title="Title one"))
+    both = body(change("two", "Title two\n\nmore", 2, title="Title two"), first)
+    assert "Title one" not in both
+    assert "> Asked: Two\n\nTitle two\n\nmore" in both
 
 
 def test_an_agent_cannot_write_our_markers():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from plugins.agents.scripted.steps import (
     Show,
     Wait,
 )
-from plugins.agents.scripted.words import NotUnderstood, understand
+from plugins.agents.scripted.words import HINTS, NotUnderstood, understand
 
 A_TO_B = Replace("a", "b", "x.js")
 
@@ -120,7 +122,21 @@ def test_one_replacement_in_many_words(words):
         ("show README.md", Show("README.md")),
         ("show me the contents of the file src/x", Show("src/x")),
         ("help", Help()),
-        ("hello!", Help()),
+        *(
+            (words, Help())
+            for words in (
+                "hello!",
+                "Hi there",
+                "Hello Threadsmith!",
+                "<@U0BOT> good morning",
+                "hey, help",
+                "can you help me?",
+                "what can you do?",
+                "hello, what can you do for me?",
+                "How do I use this?",
+                "who are you?",
+            )
+        ),
         ("", Help()),
         ("<@U0BOT>", Help()),
     ],
@@ -150,7 +166,7 @@ def test_several_steps_in_order(words):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("fix the header", "replace"),
+        ("fix the header in src/header.js", "replace"),
         ("change the header to blue", "replace"),
         ("change the header to blue in every file", "replace"),
         ('replace "a" in x', "replace"),
@@ -158,8 +174,8 @@ def test_several_steps_in_order(words):
         ('change "a" to "b" in x and "c" to "d" in y', "replace"),
         ("add a button to x.html", "append"),
         ("create a button", "create"),
-        ("make test", "create"),
-        ("run the tests", "run `npm test`"),
+        ("make test.txt for me", "create"),
+        ("run the tests", "`run npm test`"),
         ("wait 601 seconds", "600 at most"),
         ("what is the meaning of life", ""),
         ("a" * 3000, "in quotes"),
@@ -171,6 +187,22 @@ def test_what_is_not_clear_is_not_guessed_but_told_with_the_form_that_is(words, 
     with pytest.raises(NotUnderstood) as caught:
         understand(words)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "words", ["please make the header say Hello", "make test", "fix the header", "start over", "drop it"]
+)
+def test_no_form_is_offered_to_words_that_only_begin_like_it(words):
+    with pytest.raises(NotUnderstood) as caught:
+        understand(words)
+    assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize("hint", HINTS.values())
+def test_each_form_of_the_list_is_code_that_is_understood_as_it_stands(hint):
+    found = re.match(r"`([^`]+)`", hint)
+    assert found is not None
+    assert understand(found[1])
 
 
 def test_the_step_that_is_not_clear_is_named():

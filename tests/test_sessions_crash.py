@@ -131,4 +131,3 @@ async def test_a_prompt_that_brings_the_bot_down_again_and_again_is_given_up(
         await thread.say('create b.txt with "b"')
         await place.idle()
         assert [pull["files"] for pull in await place.pulls()] == [["b.txt"]]
-

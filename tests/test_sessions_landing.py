@@ -53,7 +53,9 @@ async def test_a_push_whose_answer_was_lost_is_not_done_twice(botty: Botty) -> N
 
 
 @pytest.mark.parametrize("kind", ["server_error", "rate_limited"])
-async def test_a_pull_request_that_cannot_be_opened_is_opened_by_the_next_turn(botty: Botty, kind: str) -> None:
+async def test_a_pull_request_that_cannot_be_opened_is_opened_by_the_next_turn(
+    botty: Botty, kind: str
+) -> None:
     """The thread names the branch that has the work, and what went wrong."""
     await fault(botty, "POST /repos/*/pulls", kind, times=8)
     thread = await botty.say('create a.txt with "a"')

@@ -20,7 +20,8 @@ PUSH, STOP, POST = {"kind": "git.push"}, {"kind": "turn.stop"}, {"kind": "thread
         (1, [STOP], Way.STOP),
         (4, [STOP], Way.STOP),
         (1, [PUSH], Way.LAND),
-        (9, [STOP, PUSH], Way.LAND),
+        (6, [STOP, PUSH], Way.LAND),
+        (7, [PUSH], Way.GIVE_UP),
     ],
 )
 def test_which_way_a_claimed_prompt_goes(attempt: int, effects: list[dict[str, str]], way: Way) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from session_kit import assert_clean, calls, fault, finals, prompts, shows, swallow
+import time
+from types import SimpleNamespace
+from typing import Any
 
-from bot.testing import Botty
+import pytest
+from session_kit import assert_clean, calls, fault, finals, prompts, shows, swallow, until
+
+from bot.slack import backfill
+from bot.testing import Botty, Thread
 
 
 async def test_what_was_said_while_the_bot_was_down_is_delivered_when_it_is_back(botty: Botty) -> None:
@@ -75,3 +81,100 @@ async def test_a_long_gap_is_read_to_its_beginning(botty: Botty) -> None:
     await botty.idle()
     await assert_clean(botty, missed)
     assert [call for call in await calls(botty, "conversations.history") if call["args"].get("cursor")]
+
+
+async def mark(botty: Botty) -> float:
+    return float(await botty.bot.house.state.get("slack.watermark"))
+
+
+async def connected(botty: Botty) -> None:
+    """The pass of the first connection was made."""
+
+    async def look() -> bool:
+        return await botty.bot.house.state.get("slack.watermark") is not None
+
+    await until(botty, look)
+
+
+async def test_the_watermark_is_slacks_own_time(botty: Botty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of ours that is far ahead must not make the next pass begin behind what was missed."""
+    await connected(botty)
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    ahead = SimpleNamespace(time=lambda: time.time() + 10_000, monotonic=time.monotonic)
+    monkeypatch.setattr(backfill, "time", ahead)
+    assert botty.bot.slack._backfill is not None
+    await botty.bot.slack._backfill.run()
+    assert await mark(botty) <= float((await thread.posts())[-1].ts)
+    monkeypatch.undo()
+    await botty.bot.slack.stop()
+    await thread.say('create b.txt with "b"')
+    await botty.bot.slack._backfill.run()
+    await until(botty, lambda: ended(botty, thread, 2))
+    await assert_clean(botty, thread, 2)
+
+
+async def ended(botty: Botty, thread: Thread, times: int) -> bool:
+    return len(finals(await thread.by_bot())) >= times
+
+
+async def test_a_message_that_cannot_be_kept_holds_the_watermark_where_it_is(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it fails of; the rest of the gap is heard, and so is this one once it can be."""
+    await connected(botty)
+    await botty.bot.slack.stop()
+    lost, kept = await botty.say('create a.txt with "lost"'), await botty.say('create b.txt with "b"', "ben")
+    listener, before = botty.bot.slack._backfill._listener, await mark(botty)
+    real, broken = listener.hear, True
+
+    async def hear(body: Any, now: float, late: bool = False) -> Any:
+        if broken and "lost" in body["event"]["text"]:
+            raise RuntimeError("no room")
+        return await real(body, now, late)
+
+    monkeypatch.setattr(listener, "hear", hear)
+    monkeypatch.setattr(backfill, "_UNHEARD_TRIES", 1)
+    await botty.bot.slack._backfill.run()
+    assert await mark(botty) == before
+    await until(botty, lambda: ended(botty, kept, 1))
+    assert await prompts(botty, lost) == []
+    broken = False
+    await botty.bot.slack._backfill.run()
+    await until(botty, lambda: ended(botty, lost, 1))
+    assert await mark(botty) >= float(kept.ts)
+    assert len(finals(await kept.by_bot())) == 1
+
+
+async def test_a_mention_in_a_thread_of_people_is_read_back(botty: Botty) -> None:
+    """Its root is older than the gap, and no session yet; what was said before the mention stays talk."""
+    await connected(botty)
+    channel = botty.channel("web")
+    root = await botty.post(channel, "the header looks wrong", "ada")
+    thread = Thread(botty, channel, root)
+    early = await botty.post(channel, 'create evil.txt with "nobody asked"', "ben", root)
+    await botty.bot.slack.stop()
+    await botty.bot.house.state.set("slack.watermark", float(early) + backfill._OVERLAP_SECONDS)
+    await thread.say('@threadsmith create b.txt with "b"', "ada")
+    await thread.say('create c.txt with "c"', "ben")
+    await botty.bot.slack._backfill.run()
+    await until(botty, lambda: ended(botty, thread, 2))
+    assert [row["author_id"] for row in await prompts(botty, thread)] == [
+        botty.person("ada"),
+        botty.person("ben"),
+    ]
+    [pull] = await botty.pulls()
+    assert sorted(pull["files"]) == ["b.txt", "c.txt"]
+
+
+async def test_a_thread_that_was_deleted_keeps_nothing_else_from_being_read_back(botty: Botty) -> None:
+    """It is gone, which is no failure; other sessions' replies are heard."""
+    gone = await botty.say('create a.txt with "a"')
+    await gone.final()
+    await botty.control("POST", "delete", channel=gone.channel, ts=gone.ts, user=botty.person("ada"))
+    for post in await gone.by_bot():
+        await botty.bot.slack.app.client.chat_delete(channel=gone.channel, ts=post.ts)
+    await botty.bot.slack.stop()
+    other = await botty.say('create b.txt with "b"', "ben")
+    await botty.bot.slack._backfill.run()
+    await until(botty, lambda: ended(botty, other, 1))

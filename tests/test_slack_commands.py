@@ -105,6 +105,10 @@ async def test_a_name_is_taken_once_and_needs_help(botty: Botty) -> None:
         """Mine."""
         return ""
 
-    for function, reason in ((ping, "exists already"), (help, "exists already"), (silent, "needs a docstring")):
+    for function, reason in (
+        (ping, "exists already"),
+        (help, "exists already"),
+        (silent, "needs a docstring"),
+    ):
         with pytest.raises(ValueError, match=reason):
             botty.bot.commands.add(function)

@@ -39,7 +39,11 @@ async def test_a_connection_that_breaks_in_mid_turn_loses_nothing(botty: Botty) 
     other = await botty.say('create c.txt with "c"', "chloe")
     await botty.idle()
     assert len(finals(await thread.by_bot())) == 2
-    assert sorted(path for pull in await botty.pulls() for path in pull["files"]) == ["a.txt", "b.txt", "c.txt"]
+    assert sorted(path for pull in await botty.pulls() for path in pull["files"]) == [
+        "a.txt",
+        "b.txt",
+        "c.txt",
+    ]
     await assert_clean(botty, other)
 
 

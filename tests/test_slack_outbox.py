@@ -232,7 +232,7 @@ async def test_decoration_that_hangs_delays_the_final_message_by_a_moment_only(
     monkeypatch.setattr(botty.bot.progress, "finish", hang)
     monkeypatch.setattr(botty.bot.progress, "settle", hang)
     thread = await botty.say('create a.txt with "a"')
-    assert "Done." in (await thread.final()).text
+    assert await shows(botty, thread, "Done.")
     key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
 
     async def done() -> bool:

@@ -69,7 +69,7 @@ def test_escaping_can_be_undone_by_reading(text: str) -> None:
     [
         ("<@U0THRDSMTH> do it", "do it"),
         ("<@U0THRDSMTH|threadsmith> do it", "do it"),
-        ("ask <@U0BENSAMPL> first", "ask @U0BENSAMPL first"),
+        ("ask <@U0BENSAMPL> first", "ask <@U0BENSAMPL> first"),
         ("see <#C0WEBFRONT|web> and <#C0WEBFRONT>", "see #web and #C0WEBFRONT"),
         ("open <https://example.com/a?b=1&amp;c=2|the page>", "open https://example.com/a?b=1&c=2"),
         ("mail <mailto:a@example.com|a@example.com>", "mail mailto:a@example.com"),

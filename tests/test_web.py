@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bot.errors import UserError
 from bot.testing import Botty
 from bot.web.server import WebServer
 
-GOOD = '''
+GOOD = """
 from aiohttp import web
 from bot import Commands, Routes, Services, hookimpl
 
@@ -28,8 +29,8 @@ async def explode(request):
 def register_routes(routes: Routes) -> None:
     routes.add("GET", "/hello/{name}", hello)
     routes.add("GET", "/explode", explode)
-'''
-STEALS = '''
+"""
+STEALS = """
 from bot import Routes, hookimpl
 
 async def mine(request):
@@ -38,8 +39,8 @@ async def mine(request):
 @hookimpl
 def register_routes(routes: Routes) -> None:
     routes.add("GET", "/ready", mine)
-'''
-SICK = '''
+"""
+SICK = """
 from bot import Services, hookimpl
 
 async def start(): pass
@@ -51,7 +52,7 @@ async def fail(): raise RuntimeError("no")
 def register_services(services: Services) -> None:
     services.add("sick", start=start, stop=stop, ping=ping)
     services.add("lame", start=fail, stop=stop)
-'''
+"""
 
 
 @pytest.fixture
@@ -78,7 +79,11 @@ async def test_broken_plugins_are_named_and_stop_nothing(botty: Botty) -> None:
     assert ready["parts"]["slack"] == ready["parts"]["storage"] == ready["parts"]["sandbox_runner"] == "ok"
     assert ready["parts"]["sick"] == "failed: RuntimeError"
     notices = " | ".join(ready["notices"])
-    for words in ("plugin broken is left out", "plugin steals failed in register_routes", "service lame cannot"):
+    for words in (
+        "plugin broken is left out",
+        "plugin steals failed in register_routes",
+        "service lame cannot",
+    ):
         assert words in notices
     assert "ghp_" not in str(ready)
     thread = await botty.say('create a.txt with "a"')
@@ -110,3 +115,35 @@ async def test_a_port_that_is_taken_is_an_error_with_a_way_out(botty: Botty) -> 
     with pytest.raises(UserError, match=f"Cannot listen on 127.0.0.1:{port}.*web.port"):
         await second.start()
     assert (await get(botty, "/live"))[0] == 200
+
+
+async def test_a_part_is_asked_once_however_many_want_to_know() -> None:
+    """The page needs no sign-in, and a ping may call a code host each time."""
+    asked, now = [], asyncio.Event()
+
+    async def ping() -> None:
+        asked.append(1)
+        await now.wait()
+
+    async def nothing() -> dict[str, int]:
+        return {}
+
+    server = WebServer(WebSettings(port=0), {"host": ping}, nothing, list, [])
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+
+            async def ready() -> Any:
+                async with http.get(f"{server.url}/ready") as answer:
+                    return await answer.json()
+
+            waiting = [asyncio.create_task(ready()) for _ in range(5)]
+            async with asyncio.timeout(30):
+                while not asked:
+                    await asyncio.sleep(0)
+            now.set()
+            answers = await asyncio.gather(*waiting, ready())
+        assert [answer["parts"] for answer in answers] == [{"host": "ok"}] * 6
+        assert len(asked) == 1
+    finally:
+        await server.stop()

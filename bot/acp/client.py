@@ -231,8 +231,11 @@ class AgentClient:
 
     # -- what it hears ---------------------------------------------------------------------------
 
-    async def _notice(self, message: Message) -> None:
+    async def _notice(self, message: Message, size: int) -> None:
         """Take one notification; raising ends the stream, and so the turn, with that error."""
+        self._allowance.weigh(size)
+        if self._allowance.exhausted:
+            raise flooded(self.name, "bytes of updates in one turn")
         params = mapping(message.get("params"))
         if message["method"] != UPDATE or params.get("sessionId") != self.session_id:
             self.foreign += 1
@@ -251,7 +254,7 @@ class AgentClient:
             raise flooded(self.name, "updates that mean nothing here or are beyond what a turn may say")
 
     def _fresh_allowance(self) -> Allowance:
-        return Allowance(self._limits.turn_characters, self._limits.turn_updates)
+        return Allowance(self._limits.turn_characters, self._limits.turn_updates, self._limits.turn_bytes)
 
     async def _answer(self, method: str, params: Any, is_notification: bool) -> Any:
         if method != PERMISSION:

@@ -11,23 +11,39 @@ from bot.domain import EventType
 
 OnUpdate = Callable[[Draft], Awaitable[None]]
 
+PATIENCE = 4  # times the bytes of a turn that are read before the agent is cut off
 LEFT_OUT = "\n[The rest is left out: it is beyond what one turn may say.]\n"
 
 
 class Allowance:
-    """How much one turn may say: `characters` of text, `updates` in all. Beyond, told once and dropped."""
+    """How much one turn may say: `characters` of text, `updates` and `size` bytes in all.
 
-    def __init__(self, characters: int, updates: int) -> None:
+    Beyond, it is told once and dropped; `exhausted` once several times the bytes have come all the same.
+    """
+
+    def __init__(self, characters: int, updates: int, size: int) -> None:
         self.dropped = 0
         self._characters = characters
         self._updates = updates
+        self._size = size
+        self._most = size * PATIENCE
+        self._received = 0
+
+    @property
+    def exhausted(self) -> bool:
+        return self._received > self._most
+
+    def weigh(self, size: int) -> None:
+        """So many bytes came, whatever they mean: reading them cost the host."""
+        self._received += size
 
     def admit(self, draft: Draft) -> Draft | None:
         """The draft itself, the note that a bound was hit, or None."""
         is_text = draft.type in (EventType.AGENT_TEXT, EventType.AGENT_THOUGHT)
         self._updates -= 1
         self._characters -= len(draft.data["text"]) if is_text else 0
-        if self._updates >= 0 and (self._characters >= 0 or not is_text):
+        fits = self._updates >= 0 and self._received <= self._size
+        if fits and (self._characters >= 0 or not is_text):
             return draft
         self.dropped += 1
         return Draft(EventType.AGENT_TEXT, {"text": LEFT_OUT}) if self.dropped == 1 else None

@@ -11,10 +11,11 @@ from typing import Any
 from bot.acp.failures import flooded, too_long
 from bot.domain import Process
 
-MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_LINE_BYTES = 8 * 1024 * 1024  # read in one go on the event loop: some 50 ms at worst
 MAX_PARTS = 1_000_000  # values in one message: each costs some 60 bytes here for 2 on the wire
 MAX_UNANSWERED = 32  # requests of the agent that wait for our answer; beyond, it is not read further
 MAX_NOISE = 100_000  # lines that are no messages, and requests, in the life of one agent
+NOISE_BYTES = 16 * 1024  # of one of those that count as one more
 MAX_NAME = 256
 
 Message = dict[str, Any]
@@ -85,7 +86,8 @@ class ProcessTransport:
     """Moves messages between an agent's stdio and the SDK.
 
     Notifications never reach the SDK, which would run each in a task of its own and lose their order: they
-    go to `notice`, awaited one by one, so that a slow listener slows the agent and nothing piles up.
+    go to `notice` with their size in bytes, awaited one by one, so that a slow listener slows the agent and
+    nothing piles up.
     `failure` says why the stream ended when the agent did not simply close it.
     """
 
@@ -93,7 +95,7 @@ class ProcessTransport:
         self,
         name: str,
         process: Process,
-        notice: Callable[[Message], Awaitable[None]],
+        notice: Callable[[Message, int], Awaitable[None]],
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         self.skipped_lines = 0
@@ -143,9 +145,9 @@ class ProcessTransport:
             if message is None:
                 self._skip(line)
             elif "id" not in message:
-                await self._notice(message)
+                await self._notice(message, len(line))
             elif "method" in message:
-                self._bear_noise()
+                self._bear_noise(line)
                 await self._unanswered.acquire()
                 yield message
             elif message["id"] in self._asked:
@@ -157,11 +159,11 @@ class ProcessTransport:
     def _skip(self, line: bytes) -> None:
         if line.strip():
             self.skipped_lines += 1
-            self._bear_noise()
+            self._bear_noise(line)
 
-    def _bear_noise(self) -> None:
+    def _bear_noise(self, line: bytes) -> None:
         """Reading costs the host; an agent that only makes noise is not read forever."""
-        self._noise += 1
+        self._noise += 1 + len(line) // NOISE_BYTES
         if self._noise > MAX_NOISE:
             raise flooded(self._name, "lines that are no messages, or requests")
 

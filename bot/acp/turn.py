@@ -30,7 +30,8 @@ class StopReason(StrEnum):
 class AgentLimits:
     """The bounds of one agent. `idle_seconds` is above the 70 s in which opencode silently retries a model.
 
-    `turn_characters` and `turn_updates` are what one turn may say; after `turn_dropped` beyond it is ended.
+    `turn_characters`, `turn_updates` and `turn_bytes` are what one turn may say; after `turn_dropped` beyond,
+    or several times the bytes, it is ended.
     """
 
     start_seconds: float = 90.0
@@ -41,6 +42,7 @@ class AgentLimits:
     queued_updates: int = 256
     turn_characters: int = 1_000_000
     turn_updates: int = 20_000
+    turn_bytes: int = 64 * 1024 * 1024
     turn_dropped: int = 100_000
     line_bytes: int = MAX_LINE_BYTES
 

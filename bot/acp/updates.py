@@ -22,7 +22,7 @@ COMMAND_LIMIT = 1_000
 OUTPUT_LIMIT = 4_000
 ID_LIMIT = 128
 ITEM_LIMIT = 50
-DIFF_LIMIT = 2_000_000
+DIFF_LIMIT = 400_000  # of all diffs of one update whose lines are counted
 
 KINDS = frozenset({"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode"})
 STATUSES = frozenset({"pending", "in_progress", "completed", "failed"})
@@ -210,18 +210,15 @@ def _raw_output(value: object) -> str:
 def _diffs(content: object, root: str) -> list[dict[str, Any]]:
     if not isinstance(content, list):
         return []
-    found = (_diff(mapping(item), root) for item in content[:ITEM_LIMIT])
-    return [diff for diff in found if diff]
-
-
-def _diff(item: Raw, root: str) -> dict[str, Any] | None:
-    path = _path(item.get("path"), root)
-    if item.get("type") != "diff" or not path:
-        return None
-    old, new = string(item.get("oldText")), string(item.get("newText"))
-    if len(old) + len(new) > DIFF_LIMIT:
-        return {"path": path}
-    return {"path": path} | _line_counts(old, new)
+    found, left = [], DIFF_LIMIT
+    for item in map(mapping, content[:ITEM_LIMIT]):
+        path = _path(item.get("path"), root)
+        if item.get("type") != "diff" or not path:
+            continue
+        old, new = string(item.get("oldText")), string(item.get("newText"))
+        left -= len(old) + len(new)
+        found.append({"path": path} | (_line_counts(old, new) if left >= 0 else {}))
+    return found
 
 
 def _line_counts(old: str, new: str) -> dict[str, int]:

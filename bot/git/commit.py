@@ -17,7 +17,14 @@ MESSAGE_CHARACTERS = 8000
 SUBJECT_CHARACTERS = 120
 _LOOK = Bounds(seconds=60, kernel=KernelLimits())
 _SESSION = re.compile(r"[A-Za-z0-9-]{1,64}")
-_TRAILER = re.compile(r"(?im)^\s*(?:co-authored-by|signed-off-by|reviewed-by|acked-by|approved-by)\s*:.*\n?")
+_TRAILER = re.compile(
+    r"(?im)^\s*(?:co-authored-by|signed-off-by|reviewed-by|acked-by|approved-by|skip-checks|request-checks)"
+    r"\s*:.*\n?"
+)
+# What a code host acts upon when it reads a message: issues to close, people to call, checks to leave out.
+_REFERENCE = re.compile(r"(?i)(#|\bgh-|/(?:issues|pull|pulls|discussions)/)(?=\d)|(?<![a-z0-9])@(?=\w)")
+_NO_CHECKS = re.compile(r"(?i)\[([^\[\]\n]*(?:skip|\bno[\s_-]*(?:ci|actions))[^\[\]\n]*)\]")
+_NO_CI = re.compile(r"(?i)\*+\s*(no_ci)\s*\*+")
 _STATUS = {"A": "added", "D": "deleted", "R": "renamed"}
 
 
@@ -61,17 +68,27 @@ async def commit_turn(
 
 
 def commit_message(text: str, co_authors: Sequence[GitIdentity]) -> str:
-    """A clean message: bounded, no control characters, no trailers but our own `Co-authored-by`."""
+    """A clean message: bounded, no control characters, no trailers but our own `Co-authored-by`.
+
+    The words are an agent's, so nothing in them may close an issue, call a person or leave out checks.
+    """
     kept = "".join(
         c
         for c in text.replace("\r\n", "\n")
         if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
     )
-    lines = _TRAILER.sub("", kept).strip().splitlines() or ["Changes"]
+    kept = "\n".join(kept.splitlines())  # whatever else ends a line, before lines are judged
+    lines = _harmless(_TRAILER.sub("", kept)).strip().splitlines() or ["Changes"]
     subject = _short(lines[0].strip(), SUBJECT_CHARACTERS)
     body = _short("\n".join(line.rstrip() for line in lines[1:]).strip(), MESSAGE_CHARACTERS)
     trailers = "\n".join(dict.fromkeys(f"Co-authored-by: {_name(one)} <{_email(one)}>" for one in co_authors))
     return "\n\n".join(part for part in (subject, body, trailers) if part) + "\n"
+
+
+def _harmless(text: str) -> str:
+    """Readable still: `# 1` for an issue, `@ name` for a person, `(skip ci)` for an order to the checks."""
+    text = _NO_CI.sub(r"(\1)", _NO_CHECKS.sub(r"(\1)", text))
+    return _REFERENCE.sub(lambda found: f"{found[0]} ", text)
 
 
 def _short(text: str, most: int) -> str:

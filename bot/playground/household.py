@@ -9,14 +9,20 @@ import json
 import os
 import secrets
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bot.playground import people
+from bot.playground.claim import Claim, claim, is_free, must_be_free, private_folder, reserve
 from bot.playground.settings import PlaygroundSettings
+from storage import StorageError
 
 _PORTS = ("slack", "github", "bot")
+_FIRST = 8765
+_PRIVATE = ("secrets", "playground", "bot", "logs")
 _SHAPES = {"bot_token": "xoxb-", "app_token": "xapp-", "control_token": "", "signing_secret": ""}
 _HINTS: dict[str, dict[str, Any]] = {
     "acme/storefront": {
@@ -34,11 +40,15 @@ _HINTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Household:
-    """A folder with a playground and a bot in it. `ports` has slack, github and bot; 0 means any free one."""
+    """A folder with a playground and a bot in it. `ports` has slack, github and bot.
+
+    `held` is what keeps others out of the folder and off the ports for as long as this object lives.
+    """
 
     folder: Path
     ports: dict[str, int]
-    secrets: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
+    held: tuple[Claim, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def bot_data(self) -> Path:
@@ -86,6 +96,8 @@ class Household:
                 "api_url": f"{self.slack_url}/api/",
             },
             "web": {"port": self.ports["bot"]},
+            # The address of the bot's own account, so that its commits show whose they are.
+            "git": {"bot_name": bot.real_name, "bot_email": bot.commit_email},
             "repositories": [{"name": name, **_HINTS[name]} for name in people.REPOSITORIES],
             "pr_creator": {
                 "github_url": self.github_url,
@@ -122,13 +134,30 @@ def household(folder: Path, *, port: int | None = None, prefix: str = "") -> Hou
     """The household of a folder, made when there is none yet. `prefix` marks every secret made now.
 
     `port` is the page's; the code host's and the bot's follow it. None takes the earlier ones, or free ones.
+    StorageError, with nothing of the folder changed, when it cannot be used, when another process uses it, or
+    when a port is taken.
     """
     folder = folder.absolute()
-    (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    made = Household(folder, _ports(folder, port), _secrets(folder, prefix))
-    made.write_config()
+    with _explaining(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hold = claim(folder)
+        ports, mark = _ports(folder, port, begins=hold is not None)
+        for name in _PRIVATE:  # the folder itself may be somebody's who keeps other things in it
+            private_folder(folder / name)
+        _write_private(folder / "ports.json", json.dumps(ports))
+        held = tuple(each for each in (hold, mark) if each is not None)
+        made = Household(folder, ports, _secrets(folder, prefix), held)
+        made.write_config()
     return made
+
+
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fix = "Choose with --data a folder that you may write to, on a disk with space."
+        raise StorageError(f"cannot be used: {error.strerror or error}", folder, fix) from error
 
 
 def _logins() -> list[str]:
@@ -155,37 +184,31 @@ def _write_private(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def _ports(folder: Path, port: int | None) -> dict[str, int]:
+def _ports(folder: Path, port: int | None, *, begins: bool) -> tuple[dict[str, int], Claim | None]:
+    """Which ports, free unless what we belong to listens there already (not `begins`), and a hold on them."""
     kept = folder / "ports.json"
-    if port:
-        ports = {name: port + i for i, name in enumerate(_PORTS)}
-    elif port is None and kept.exists():
-        return dict(json.loads(kept.read_text()))
-    else:
-        ports = _free_ports(None if port == 0 else 8765)
-    _write_private(kept, json.dumps(ports))
-    return ports
+    earlier: dict[str, int] | None = json.loads(kept.read_text()) if kept.exists() else None
+    if port == 0 or (port is None and earlier is None):
+        return _free_ports(None if port == 0 else _FIRST)
+    ports = {name: port + i for i, name in enumerate(_PORTS)} if port is not None else dict(earlier or {})
+    if begins:
+        must_be_free(folder, ports.values(), ours=ports == earlier)
+    return ports, None
 
 
-def _free_ports(first: int | None) -> dict[str, int]:
+def _free_ports(first: int | None) -> tuple[dict[str, int], Claim | None]:
     """Three in a row from `first` on, or any three, that nobody listens on now."""
-    starts = range(first, first + 1000, 10) if first else []
-    for start in starts:
-        if all(_is_free(start + i) for i in range(len(_PORTS))):
-            return {name: start + i for i, name in enumerate(_PORTS)}
+    for start in range(first, first + 1000, 10) if first else []:
+        mark = reserve(start)
+        if mark is not None and all(is_free(start + i) for i in range(len(_PORTS))):
+            return {name: start + i for i, name in enumerate(_PORTS)}, mark
+        if mark is not None:
+            mark.release()
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
     ports = {name: int(probe.getsockname()[1]) for name, probe in zip(_PORTS, probes, strict=True)}
     for probe in probes:
         probe.close()
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+    return ports, None
 
 
 def _toml(table: dict[str, Any], path: str = "") -> str:

@@ -21,7 +21,7 @@ from bot.errors import UserError
 from bot.sessions.brief import join, readable
 from bot.sessions.house import House
 from bot.sessions.states import title_of
-from storage import NewEffect, NewEvent, SessionFile
+from storage import NewEffect, NewEvent, SessionFile, StorageError
 
 _THREAD_MESSAGES = 20
 
@@ -56,8 +56,11 @@ async def _few_enough(house: House, prompt: Prompt) -> None:
     for session in await house.state.marked():
         if session == prompt.session or not house.store.exists(session):
             continue
-        async with house.store.use(session) as file:
-            unfinished = await file.prompts(("queued", "running", "waiting"))
+        try:
+            async with house.store.use(session) as file:
+                unfinished = await file.prompts(("queued", "running", "waiting"))
+        except StorageError:  # `/ready` counts it; what is in it cannot be counted against anyone
+            continue
         found += any(row["author_id"] == prompt.author.id for row in unfinished)
     if found >= most:
         raise UserError(f"You have {found} unfinished requests in other threads, and {most} is the limit.")

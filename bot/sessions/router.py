@@ -160,14 +160,16 @@ class Sessions:
     # -- what edges ask --------------------------------------------------------------------------
 
     async def options(self, session: SessionId, prompt: PromptId, person: Person) -> list[str] | None:
-        """What this person may answer to a prompt's question; None unless they take part in the session."""
+        """What this person may answer to a prompt's question; None unless they asked here or took part."""
         async with self._known(session) as file:
-            if file is None or all(each["author_id"] != person.id for each in await file.participants()):
+            if file is None:
                 return None
-            asked = [
-                e for e in await file.effects(kind_prefix="thread.post") if e["key"] == f"question:{prompt}"
-            ]
-        return [str(option["name"]) for each in asked for option in each["intent"]["options"]]
+            asked = [row for row in await file.prompts() if row["state"] != "removed"]
+            if all(each["author_id"] != person.id for each in [*asked, *await file.participants()]):
+                return None
+            posts = await file.effects(kind_prefix="thread.post")
+        questions = [post for post in posts if post["key"] == f"question:{prompt}"]
+        return [str(option["name"]) for each in questions for option in each["intent"]["options"]]
 
     async def find_by_message(self, channel: str, ts: str) -> SessionId | None:
         """The unfinished session whose thread holds this message, for events that do not name the thread."""

@@ -135,7 +135,8 @@ class Turn:
         if way is Way.LAND:
             await self._land_again(next(e for e in effects if e["kind"] == PUSH))
             return True
-        if tries > 1:
+        earlier = (await self._file.turns(self.prompt_id))[:-1]
+        if any(Stage.LEASE in turn["stages"] for turn in earlier):
             self._ending.notes.append("The bot was restarted in the middle of this; the work began again.")
         return await self._work()
 

@@ -14,7 +14,7 @@ from bot.slack.text import code, escape, harmless, link, shorten
 Blocks = list[dict[str, Any]]
 _TEXT_LIMIT = 3000  # of the notification; Slack shows no more of it anywhere
 _SECTION_LIMIT = 2900
-_SUMMARY_LIMIT = 1500
+_SUMMARY_LIMIT = 800
 _FILES_SHOWN = 12
 _COMMANDS_SHOWN = 6
 _OPTIONS_LIMIT = 100
@@ -101,15 +101,15 @@ def _said(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 
 
 def _final(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    """What counts comes first: the agent's own words were streamed already and may be long."""
     headline = _HEADLINES[facts["outcome"]](facts)
-    blocks: Blocks = [_section(headline)]
-    if facts.get("summary"):
-        blocks.append({"type": "markdown", "text": _summary(facts["summary"])})
-    blocks += _pull_request(facts.get("pull_request"))
+    blocks: Blocks = [_section(headline), *_pull_request(facts.get("pull_request"))]
     if facts.get("files"):
         blocks.append(_section(_files(facts["files"])))
     if facts.get("commands"):
         blocks.append(_section(_commands(facts["commands"])))
+    if facts.get("summary"):
+        blocks.append({"type": "markdown", "text": _summary(facts["summary"])})
     blocks += [_context(f":warning: {escape(note)}") for note in facts.get("notes", [])[:5]]
     blocks.append(_context(_footer(facts)))
     return shorten(headline.replace("*", ""), 300), blocks
@@ -153,7 +153,7 @@ def _pull_request(pull: Mapping[str, Any] | None) -> Blocks:
         "style": "primary",
     }
     text = f"*{link(pull['url'], pull['title'])}*\n{code(pull['repository'])} · by {code(pull['opener'])}"
-    return [{**_section(text), "accessory": button}]
+    return [_section(text), {"type": "actions", "elements": [button]}]
 
 
 def _files(files: Sequence[Mapping[str, Any]]) -> str:

@@ -67,7 +67,8 @@ class Thread:
     async def status(self) -> str | None:
         """The agent session's: "processing" while a turn runs."""
         answer = await self._botty.control("GET", "thread", channel=self.channel, ts=self.ts)
-        return answer["status"]["status"] if answer["status"] else None
+        status: str | None = answer["status"]
+        return status
 
     async def final(self) -> Post:
         """The bot's last message, once nothing is queued or running."""

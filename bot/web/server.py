@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +15,10 @@ from bot.config_models import WebSettings
 from bot.errors import UserError
 from bot.registries import Handler
 
+log = logging.getLogger(__name__)
+
 _PING_SECONDS = 5.0
+_OK_SECONDS, _FAILED_SECONDS = 5.0, 1.0  # how long a part's answer is good for
 Ping = Callable[[], Awaitable[None]]
 
 
@@ -28,7 +34,7 @@ class WebServer:
         routes: Sequence[tuple[str, str, Handler]],
     ) -> None:
         self._settings = settings
-        self._pings = pings
+        self._parts = {name: _Part(ping) for name, ping in pings.items()}
         self._work = work
         self._notices = notices
         app = web.Application(middlewares=[_json_errors])
@@ -63,9 +69,8 @@ class WebServer:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """200 when every part answers, 503 with the parts that do not; what is undone either way."""
-        names = list(self._pings)
-        answers = await asyncio.gather(*(_asked(self._pings[name]) for name in names))
-        parts = dict(zip(names, answers, strict=True))
+        answers = await asyncio.gather(*(part.answer() for part in self._parts.values()))
+        parts = dict(zip(self._parts, answers, strict=True))
         ready = all(answer == "ok" for answer in answers)
         body: dict[str, Any] = {
             "ready": ready,
@@ -74,6 +79,24 @@ class WebServer:
             "notices": list(self._notices()),
         }
         return web.json_response(body, status=200 if ready else 503)
+
+
+class _Part:
+    """One part's answer, remembered for a moment: anybody may ask, and a ping may go far and cost."""
+
+    def __init__(self, ping: Ping) -> None:
+        self._ping = ping
+        self._one = asyncio.Lock()
+        self._said = ""
+        self._until = 0.0
+
+    async def answer(self) -> str:
+        async with self._one:
+            if time.monotonic() >= self._until:
+                self._said = await _asked(self._ping)
+                good = _OK_SECONDS if self._said == "ok" else _FAILED_SECONDS
+                self._until = time.monotonic() + good
+            return self._said
 
 
 async def _asked(ping: Ping) -> str:
@@ -94,3 +117,8 @@ async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResp
         if error.status < 400:
             raise
         return web.json_response({"error": error.reason.lower(), "detail": error.text}, status=error.status)
+    except Exception:
+        incident = uuid.uuid4().hex[:8]
+        log.exception("%s %s failed (incident %s)", request.method, request.path, incident)
+        detail = f"The bot's log has it as incident {incident}."
+        return web.json_response({"error": "internal server error", "detail": detail}, status=500)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plugins.pr_creator.settings import PrCreatorSettings
 
 TITLE_CHARACTERS = 80
-REQUEST_CHARACTERS = 120
+REQUEST_CHARACTERS = 240
 SUMMARY_CHARACTERS = 6000
 BODY_CHARACTERS = 60_000  # GitHub takes 65 536
 KEPT_TURNS = 12
@@ -89,7 +89,7 @@ class Texts:
         return existing[:begin] + self._section(change, earlier) + existing[end + len(_END) :]
 
     def _section(self, change: Change, earlier: Sequence[str]) -> str:
-        turns = [*_kept(earlier), self._turn(change)]
+        turns = [*_kept(earlier), self._turn(change, is_first=not earlier)]
         rendered = self._body.render(
             turns=turns,
             title=neutral.inline(_line(change.title, REQUEST_CHARACTERS)),
@@ -105,10 +105,16 @@ class Texts:
         text = re.sub(r"\n{3,}", "\n\n", rendered.strip())
         return f"{marker(change.session)}\n{text}\n{_END}"
 
-    def _turn(self, change: Change) -> str:
-        summary = neutral.markdown(change.summary, SUMMARY_CHARACTERS) or "_The agent said nothing about it._"
-        request = neutral.inline(_line(change.prompt.text, REQUEST_CHARACTERS))
-        text = f"**{request}**\n\n{summary}" if request else summary
+    def _turn(self, change: Change, *, is_first: bool) -> str:
+        """What was asked, and what the agent said of it; nothing that stands right above it already."""
+        request = _line(change.prompt.text, REQUEST_CHARACTERS)
+        # The pull request is named after its first turn; the title of a later one is shown nowhere else.
+        above = [request, _line(change.title, REQUEST_CHARACTERS)] if is_first else [request]
+        summary = neutral.markdown(_without_heading(change.summary, above), SUMMARY_CHARACTERS)
+        if not change.summary.strip():
+            summary = "_The agent said nothing about it._"
+        parts = [f"> Asked: {neutral.inline(request)}" if request else "", summary]
+        text = "\n\n".join(part for part in parts if part)
         return f"<!-- threadsmith:turn={turn_key(change)} -->\n{text}\n{_TURN_END}"
 
     def _others(self, change: Change) -> list[str]:
@@ -133,6 +139,18 @@ def _line(text: str, most: int) -> str:
         text = text.replace(entity, character)
     line = neutral.one_line(_OPTION.sub(" ", text), most).strip(" ,:;-")
     return neutral.quiet(line[:1].upper() + line[1:])
+
+
+def _without_heading(text: str, above: Sequence[str]) -> str:
+    """`text` without its first line where that only repeats one of the lines `above` it."""
+    first, _, rest = text.strip().partition("\n")
+    said = _plainly(_line(first, REQUEST_CHARACTERS))
+    return rest if said and said in map(_plainly, above) else text
+
+
+def _plainly(line: str) -> str:
+    """For comparing: a line without emphasis, heading signs, closing full stop and capitals."""
+    return " ".join(re.sub(r"[*_`#]", "", line).split()).rstrip(".:!").casefold()
 
 
 def _kept(earlier: Sequence[str]) -> list[str]:

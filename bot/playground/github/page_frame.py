@@ -20,6 +20,7 @@ from bot.playground.github.markdown import to_html
 
 TEMPLATES = Path(__file__).parent / "templates"
 _VIEWER = "playground_viewer"
+_AS = "as"  # in links from the chat page: who was looking there
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
@@ -55,6 +56,8 @@ class Frame:
             response = self._message(request, 500, str(error))
         if not response.prepared:
             response.headers.update({k: v for k, v in _HEADERS.items() if k not in response.headers})
+            if request.query.get(_AS, "").lower() == self.viewer(request).login:
+                self._remember(response, self.viewer(request))
         return response
 
     def _message(self, request: web.Request, status: int, words: str) -> web.StreamResponse:
@@ -63,10 +66,14 @@ class Frame:
         return self.render(request, "message.html", status=status, headline=headline, words=words)
 
     def viewer(self, request: web.Request) -> Account:
-        """The person the page acts as: the chosen one, else the first."""
-        people = self.forge.accounts.people
-        chosen = request.cookies.get(_VIEWER, "").lower()
-        return next((person for person in people if person.login == chosen), people[0])
+        """The person the page acts as: the one its link names (`?as=`), else the chosen one, else the first.
+
+        It only decides which button is pressed in; each form says itself in whose name it is sent.
+        """
+        people = {person.login: person for person in self.forge.accounts.people}
+        named = (request.query.get(_AS, ""), request.cookies.get(_VIEWER, ""))
+        known = (people[login.lower()] for login in named if login.lower() in people)
+        return next(known, self.forge.accounts.people[0])
 
     def render(
         self, request: web.Request, template: str, status: int = 200, notice: str = "", **values: Any
@@ -111,8 +118,11 @@ class Frame:
         person = self.person(fields)
         back = fields.get("back", "/")
         response = see_other(back if _LOCAL_PATH.fullmatch(back) else "/")
-        response.set_cookie(_VIEWER, person.login, httponly=True, samesite="Strict")
+        self._remember(response, person)
         return response
+
+    def _remember(self, response: web.StreamResponse, person: Account) -> None:
+        response.set_cookie(_VIEWER, person.login, httponly=True, samesite="Strict")
 
 
 def _environment(forge: Forge) -> Environment:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_LOGGED = 5_000
+_LOGGED = 20_000
 
 
 @dataclass(slots=True)

@@ -168,8 +168,7 @@ async def move_reference(repository: Repository, name: str, new: str, old: str |
 
     Raises GitHubSideError (409) when somebody else was faster, (422) for a name git refuses.
     """
-    code, _, _ = await repository.git.run("check-ref-format", name)
-    if code != 0:
+    if "\0" in name or (await repository.git.run("check-ref-format", name))[0] != 0:
         raise GitHubSideError(422, f"Reference name is not valid: {name!r}")
     expected = [] if old == "" else ["0" * 40 if old is None else old]
     try:

@@ -38,18 +38,23 @@ function drawButton(element, setting) {
   const address = element.url ? safeAddress(element.url) : null;
   const text = String(element.text?.text ?? "Button");
   if (address === null) {
-    const button = h("button", { ...props, type: "button" }, drawPlain(text));
+    const button = h("button", { ...props, type: "button" }, drawLabel(text));
     button.addEventListener("click", () => press(button, element, setting, element.value));
     return button;
   }
   const link = h(
     "a",
     { ...props, href: address, target: "_blank", rel: "noopener noreferrer" },
-    drawPlain(text),
+    drawLabel(text),
     icon("external"),
   );
   link.addEventListener("click", () => click(element, setting, element.value));
   return link;
+}
+
+/** @param {string} text on one line, cut where there is no room */
+function drawLabel(text) {
+  return h("span", { class: "button-label" }, drawPlain(text));
 }
 
 /** @param {HTMLElement} control @param {any} element @param {Setting} setting @param {string | undefined} value */
@@ -142,7 +147,7 @@ function drawFeedback(element, setting) {
           "button",
           { type: "button", class: "button", "data-action": element.action_id },
           drawEmoji(sign),
-          drawPlain(side.text?.text ?? ""),
+          drawLabel(side.text?.text ?? ""),
         );
         button.addEventListener("click", () => press(button, element, setting, side.value));
         return button;

@@ -6,11 +6,15 @@ const RED = "#d5483c";
 const GREEN = "#3d9a5f";
 const BLUE = "#4b8fd0";
 const INK = "#3a3330";
+const GREY = "#8f959b";
 
 const THUMB =
   "M2.5 9h3.4v8H2.5zM7 9.2l3-6.4c1.6-.2 2.6 1 2.2 2.6L11.6 8h4.2c1.2 0 2 1 1.7 2.2l-1.4 5c-.3 1.1-1.1 1.8-2.2 1.8H7z";
+const SHEET = "M5 2h10a3 3 0 0 1 3 3v10a3 3 0 0 1-3 3H5a3 3 0 0 1-3-3V5a3 3 0 0 1 3-3Z";
+const DISC = "M10 1.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Z";
+const QUESTION = "M6.5 6.5a3.6 3.6 0 1 1 5.3 3.2c-1.3.8-1.8 1.4-1.8 3m0 3.7v.1";
 const FACE = [
-  fill("M10 1.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Z", YELLOW),
+  fill(DISC, YELLOW),
   fill("M7 6.8a1.2 1.5 0 1 0 0 3 1.2 1.5 0 0 0 0-3Zm6 0a1.2 1.5 0 1 0 0 3 1.2 1.5 0 0 0 0-3Z", INK),
 ];
 
@@ -31,7 +35,7 @@ const ART = {
     ),
   ],
   white_check_mark: [
-    fill("M5 2h10a3 3 0 0 1 3 3v10a3 3 0 0 1-3 3H5a3 3 0 0 1-3-3V5a3 3 0 0 1 3-3Z", GREEN),
+    fill(SHEET, GREEN),
     line("m6 10.4 2.8 2.8L14.2 7", "#ffffff", 2.4),
   ],
   heavy_check_mark: [line("m4 10.6 4 4L16.5 5.5", GREEN, 3)],
@@ -89,7 +93,16 @@ const ART = {
       YELLOW,
     ),
   ],
-  question: [line("M6.5 6.5a3.6 3.6 0 1 1 5.3 3.2c-1.3.8-1.8 1.4-1.8 3m0 3.7v.1", RED, 2.6)],
+  question: [line(QUESTION, RED, 2.6)],
+  grey_question: [line(QUESTION, GREY, 2.6)],
+  exclamation: [line("M10 3.5v9m0 3.9v.1", RED, 2.8)],
+  information_source: [fill(SHEET, BLUE), line("M8.2 9.2H10v5m-2 .1h4.2M10 5.8v.1", "#ffffff", 2)],
+  no_entry: [fill(DISC, RED), line("M6 10h8", "#ffffff", 3)],
+  no_entry_sign: [line("M10 2.7a7.3 7.3 0 1 0 0 14.6 7.3 7.3 0 0 0 0-14.6ZM5 5l10 10", RED, 2.4)],
+  bulb: [
+    fill("M10 1.5c-3.5 0-6 2.5-6 5.7 0 2.4 1.5 3.7 2.5 5.3h7c1-1.6 2.5-2.9 2.5-5.3 0-3.2-2.5-5.7-6-5.7Z", YELLOW),
+    line("M7.5 15h5M8.5 17.7h3", "#7c7770", 1.8),
+  ],
   bug: [
     line(
       "M10 7v10M4.5 7.5 7 9m-3.5 3H7m-2.3 4.5L7.2 15m8.3-7.5L13 9m3.5 3H13m2.3 4.5L12.8 15",

@@ -12,6 +12,7 @@ import { toTyped } from "./raw.js";
 import { Sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
 import { ThreadView } from "./thread.js";
+import { carryPerson } from "./visits.js";
 import { firstChannel } from "./welcome.js";
 
 const TOAST_MS = 6000;
@@ -49,6 +50,7 @@ export class App {
     this.store.addEventListener("thread-gone", () => this.go(this.store.open.channel ?? "", null));
     addEventListener("hashchange", () => this.route());
     document.addEventListener("visibilitychange", () => this.draw());
+    carryPerson(this.store);
   }
 
   /** @param {HTMLElement} place */
@@ -106,7 +108,7 @@ export class App {
   route() {
     const [, channel = "", thread = ""] = location.hash.split("/");
     const { store } = this;
-    const known = store.joined().some(({ id }) => id === channel);
+    const known = store.sees(channel);
     store.open = {
       channel: known ? channel : null,
       thread: known && /^\d+\.\d+$/.test(thread) ? thread : null,
@@ -122,15 +124,15 @@ export class App {
     location.hash = thread ? `#/${channel}/${thread}` : `#/${channel}`;
   }
 
-  /** @param {string} user */
+  /** Go on as somebody else, in the same place where they may see it. @param {string} user */
   async become(user) {
-    const { channel } = this.store.open;
+    const { channel, thread } = this.store.open;
     this.events.drop();
     this.store.become(user);
     await this.refresh();
     this.events.connect();
-    const stays = this.store.joined().some(({ id }) => id === channel);
-    this.go(stays && channel ? channel : firstChannel(this.store).id, null);
+    if (channel && this.store.sees(channel)) this.go(channel, thread);
+    else this.go(firstChannel(this.store).id, null);
     this.say(`You are ${displayName(this.store.users.get(user))} now.`);
     this.route();
   }

@@ -145,7 +145,9 @@ export class Messages {
     const target = /** @type {HTMLElement} */ (event.target);
     if (target.closest("a, button, summary, textarea, input")) return;
     for (const row of this.list.querySelectorAll(".row-chosen")) row.classList.remove("row-chosen");
-    target.closest(".row")?.classList.add("row-chosen");
+    const row = target.closest(".row");
+    row?.classList.add("row-chosen");
+    row?.querySelector(".row-tools")?.scrollIntoView({ block: "nearest" });
   }
 }
 

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{id: string, name: string, real_name: string, color: string, is_bot: boolean, is_guest: boolean, github: string | null}} User
- * @typedef {{id: string, name: string, topic: string, is_im: boolean, user: string | null, is_member: boolean}} Channel
+ * @typedef {{id: string, name: string, topic: string, is_im: boolean, user: string | null, is_member: boolean, bot_is_member: boolean}} Channel
  * @typedef {{name: string, users: string[], count: number}} Reaction
  * @typedef {{id: string, title: string, status: string, details: unknown, output: unknown, sources: unknown[] | null}} Task
  * @typedef {{markdown: string, plan_title: string | null, tasks: Task[], display_mode: string | null}} Stream

@@ -79,6 +79,7 @@ function mainItems(message, look, app, user) {
       parts: [message, names.users],
       make: (/** @type {Element | null} */ old) => drawParts(old, message, app),
     },
+    { key: "unheard", show: app.store.isUnheard(message), parts: [], make: () => drawUnheard(app) },
     {
       key: "reactions",
       show: message.reactions.length > 0,
@@ -102,6 +103,12 @@ function drawOnlyYou(message, app) {
     app.store.take({ type: "removed", channel: message.channel, ts: message.ts }),
   );
   return h("div", { class: "only-you" }, icon("eye"), "Only visible to you", dismiss);
+}
+
+/** @param {App} app */
+function drawUnheard(app) {
+  const bot = displayName(app.store.users.get(app.store.state?.bot.user_id ?? ""));
+  return h("div", { class: "unheard" }, icon("plug"), `${bot} is not in this channel, so it will not answer here.`);
 }
 
 /** @param {Message} message @param {import("./model.js").User | undefined} user */

@@ -37,6 +37,8 @@ export class Store extends EventTarget {
     this.online = true;
     /** @type {Map<string, number>} when an event last touched a message, so that no older answer undoes it */
     this.touched = new Map();
+    /** @type {Map<string, number>} the same for the statuses of threads */
+    this.statusTouched = new Map();
     this.clock = 0;
     /** @type {Set<string>} threads whose replies were fetched */
     this.loadedThreads = new Set();
@@ -61,6 +63,7 @@ export class Store extends EventTarget {
     this.me = user;
     this.messages.clear();
     this.touched.clear();
+    this.statusTouched.clear();
     this.statuses.clear();
     this.loadedThreads.clear();
   }
@@ -73,7 +76,8 @@ export class Store extends EventTarget {
     const channels = this.joined().map((channel) => this.fetch(me, channel.id));
     const { channel, thread } = this.open;
     this.loadedThreads.clear();
-    await Promise.all([...channels, channel && thread ? this.fetch(me, channel, thread) : null]);
+    const replies = channel && thread && this.sees(channel) ? this.fetch(me, channel, thread) : null;
+    await Promise.all([...channels, replies]);
     this.unread.begin(
       me,
       this.joined().map(({ id }) => id),
@@ -104,7 +108,10 @@ export class Store extends EventTarget {
     for (const message of answer.messages) {
       if (!isNewer(message.ts)) held.set(message.ts, message);
     }
-    for (const [ts, status] of Object.entries(answer.statuses)) this.statuses.set(keyOf(channel, ts), status);
+    for (const [ts, status] of Object.entries(answer.statuses)) {
+      const key = keyOf(channel, ts);
+      if ((this.statusTouched.get(key) ?? 0) <= asked) this.statuses.set(key, status);
+    }
     if (thread) this.loadedThreads.add(keyOf(channel, thread));
   }
 
@@ -153,6 +160,7 @@ export class Store extends EventTarget {
 
   /** @param {Status & {channel: string, thread_ts: string}} event */
   takeStatus(event) {
+    this.statusTouched.set(keyOf(event.channel, event.thread_ts), ++this.clock);
     this.statuses.set(keyOf(event.channel, event.thread_ts), event);
     this.dispatchEvent(
       new CustomEvent("status", { detail: { channel: event.channel, thread: event.thread_ts } }),
@@ -192,6 +200,18 @@ export class Store extends EventTarget {
   /** The channels this person is in, then their direct message with the bot. @returns {Channel[]} */
   joined() {
     return [...this.channels.values()].filter((channel) => channel.is_im || channel.is_member);
+  }
+
+  /** @param {string} channel */
+  sees(channel) {
+    return this.joined().some(({ id }) => id === channel);
+  }
+
+  /** Does the message call the bot where the bot is not? @param {Message} message */
+  isUnheard(message) {
+    const channel = this.channels.get(message.channel);
+    if (channel?.bot_is_member !== false || channel.is_im || message.deleted) return false;
+    return message.text.includes(`<@${this.state?.bot.user_id}>`);
   }
 
   /** @returns {Channel | undefined} */

@@ -25,7 +25,8 @@ METHODS: dict[str, Handler] = {
     **agents.METHODS,
 }
 APP_TOKEN_METHODS = frozenset({"apps.connections.open"})
-STREAM_METHODS = frozenset({"chat.appendStream", "chat.stopStream"})
+CONTINUES = frozenset({"chat.appendStream", "chat.stopStream"})
+STREAM_METHODS = CONTINUES | {"chat.startStream"}
 RETRY_AFTER_SECONDS = 1
 
 
@@ -65,7 +66,9 @@ class Api:
         call = Call(self._workspace, args, self._connect)
         if method in APP_TOKEN_METHODS:
             return {"ok": True, "url": self._connect()}
-        if method in STREAM_METHODS and self._workspace.faults.take([method], ("stream_expired",)):
+        if method in CONTINUES and self._workspace.faults.take(
+            [method, "chat.startStream"], ("stream_expired",)
+        ):
             streams.expire(call)
         with self._workspace.store.transaction():
             return {"ok": True, **METHODS[method](call)}

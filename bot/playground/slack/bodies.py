@@ -61,7 +61,7 @@ async def read(request: web.Request) -> Body:
         raise ControlError(415, "send the body as Content-Type: application/json")
     try:
         data = await request.json()
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):  # not JSON, in no charset we know, or too deep to read
         raise ControlError(400, "the body is not JSON") from None
     if not isinstance(data, dict):
         raise ControlError(400, "the body must be a JSON object")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
 
 from aiohttp import web
 
 from bot.playground import people
 from bot.playground.faults import FaultRefused
 from bot.playground.slack import bodies, views
+from bot.playground.slack.api import APP_TOKEN_METHODS, METHODS, STREAM_METHODS
 from bot.playground.slack.bodies import Body
 from bot.playground.slack.code_host import CodeHost
+from bot.playground.slack.deliveries import EVENTS
 from bot.playground.slack.errors import ControlError
 from bot.playground.slack.guard import require_token
 from bot.playground.slack.humans import Humans
@@ -22,6 +26,21 @@ from bot.playground.slack.workspace import Workspace
 Look = Callable[[Body], Awaitable[Json | list[Json]]]
 Action = Callable[[Body], Awaitable[Json]]
 MAX_IDLE_SECONDS = 600.0
+_CALLS = frozenset((*METHODS, *APP_TOKEN_METHODS, "api.test"))
+_SENT = frozenset(
+    (
+        *(EVENTS, "message", "app_mention", "message_changed", "message_deleted", "thread_broadcast"),
+        *("reaction_added", "reaction_removed", "agent_session_stopped", "interactive", "block_actions"),
+        *("slash_commands", *(command.command for command in people.COMMANDS)),
+    )
+)
+STRUCK_BY = {
+    "rate_limited": _CALLS,
+    "server_error": _CALLS,
+    "lost_reply": _CALLS,
+    "stream_expired": STREAM_METHODS,
+    "duplicate": _SENT,
+}
 
 
 class Control:
@@ -96,16 +115,29 @@ class Control:
         }
 
     async def thread(self, query: Body) -> Json:
-        """A thread as people see it: root first, with what was deleted flagged, and its status."""
-        channel, ts = query.text("channel"), query.text("ts")
+        """A thread as people see it: root first, with what was deleted flagged, and its session's status.
+
+        Without `ts` the channel's top level, where answers to slash commands are.
+        """
+        channel, ts = query.text("channel"), query.maybe("ts")
+        if ts is None:
+            return self._top_level(channel)
         root = self._workspace.messages.get(channel, ts)
         if root is None:
             raise ControlError(404, f"no message {ts!r} in channel {channel!r}")
         messages = self._workspace.messages.thread(channel, root.root_ts)
+        session = self._workspace.status(channel, root.root_ts)
         return {
             "messages": [views.control_message(message) for message in messages],
-            "status": self._workspace.status(channel, root.root_ts),
+            "status": session["status"] if session else None,
+            "session": session,
         }
+
+    def _top_level(self, channel: str) -> Json:
+        if channel not in people.CHANNELS:
+            raise ControlError(404, f"no channel {channel!r}; /control/state lists them")
+        messages = self._workspace.messages.roots(channel)
+        return {"messages": [views.control_message(m) for m in messages], "status": None, "session": None}
 
     async def requests(self, _: Body) -> list[Json]:
         """Every call received, oldest first; `side` is slack or github."""
@@ -122,7 +154,9 @@ class Control:
         try:
             timeout = float(query.maybe("timeout") or 30)
         except ValueError:
-            raise ControlError(400, "timeout must be a number of seconds") from None
+            timeout = math.nan
+        if math.isnan(timeout):
+            raise ControlError(400, "timeout must be a number of seconds")
         return await self._idle.wait(min(max(timeout, 0.0), MAX_IDLE_SECONDS))
 
     async def message(self, body: Body) -> Json:
@@ -192,18 +226,30 @@ class Control:
 
     async def fault(self, body: Body) -> Json:
         """Something is to go wrong. A method of the GitHub side has a space in it or begins with git-."""
-        method, kind, times = body.text("method"), body.text("kind"), body.number("times", 1)
+        kind, times = body.text("kind"), body.number("times", 1)
+        method = body.maybe("method") or "*"
         if " " in method or method.startswith("git-"):
             self._code_host.fault(method, kind, times)
             return {"ok": True}
         if kind == "disconnect":
             self._sockets.disconnect(times)
             return {"ok": True}
+        _must_strike(method, kind)
         try:
             self._workspace.faults.add(method, kind, times)
         except FaultRefused as error:
             raise ControlError(400, str(error)) from None
         return {"ok": True}
+
+
+def _must_strike(method: str, kind: str) -> None:
+    """A fault that waits for ever looks like a bot that withstood it: say what it could have named."""
+    named = STRUCK_BY.get(kind)
+    if named is not None and not any(fnmatchcase(name, method) for name in named):
+        what = "one of these" if len(named) < 20 else "a Slack method, such as chat.postMessage or chat.*"
+        listed = f": {', '.join(sorted(named))}" if len(named) < 20 else ""
+        hint = "; the code host's are like 'POST /repos/*/pulls' or git-receive-pack"
+        raise ControlError(400, f"{kind} strikes {what}{listed}, never {method!r}{hint}")
 
 
 def _user(person: people.Person) -> Json:

@@ -15,6 +15,8 @@ from bot.playground.slack.store import Store
 EVENTS = "events_api"
 # Slack waits 3 s for an acknowledgement and then tries three more times, far apart; here close together.
 RETRY_DELAYS = (3.0, 5.0, 20.0)
+# Slack tells the person after 3 s; a bot on a busy machine gets more.
+GIVE_UP_SECONDS = 10.0
 
 
 class Socket:
@@ -45,8 +47,9 @@ class _Flight:
 class Deliveries:
     """Sends each envelope to exactly one connection, again when unanswered, and anew to each new connection.
 
-    Events are repeated after `retry_delays` seconds, then only when a socket connects; commands and
-    interactions, which Slack never repeats in time, only when a socket connects. Nothing is ever given up.
+    Events are repeated after `retry_delays` seconds, then only when a socket connects, and never given up.
+    Commands and interactions, which Slack does not repeat, are sent again only when a socket connects, and
+    given up when one that stays open has not answered for `GIVE_UP_SECONDS`.
     """
 
     def __init__(self, store: Store, retry_delays: tuple[float, ...] = RETRY_DELAYS) -> None:
@@ -57,8 +60,11 @@ class Deliveries:
         self._flights: dict[int, _Flight] = {}
         self._rows_by_id: dict[str, int] = {}
         self._flush_scheduled = False
+        self.give_up_seconds = GIVE_UP_SECONDS
         # Called with (type, payload, reply) when an acknowledgement carries a reply.
         self.on_reply: Callable[[str, Json, Json], None] | None = None
+        # Called with (type, payload) when nobody answered a command or an interaction.
+        self.on_unanswered: Callable[[str, Json], None] | None = None
 
     @property
     def connected(self) -> int:
@@ -148,9 +154,19 @@ class Deliveries:
         if row["type"] == EVENTS and retries < len(self._delays):
             loop = asyncio.get_running_loop()
             flight.timer = loop.call_later(self._delays[retries], self._retry, row["id"])
+        elif row["type"] != EVENTS:
+            loop = asyncio.get_running_loop()
+            flight.timer = loop.call_later(self.give_up_seconds, self._give_up, row["id"])
         self._flights[row["id"]] = flight
         self._rows_by_id[envelope_id] = row["id"]
         socket.send(_envelope(row, envelope_id))
+
+    def _give_up(self, row_id: int) -> None:
+        row = self._store.one("select type, payload from envelopes where id = ?", row_id)
+        self._store.run("delete from envelopes where id = ?", row_id)
+        self._forget(row_id)
+        if row and self.on_unanswered:
+            self.on_unanswered(row["type"], json.loads(row["payload"]))
 
     def _retry(self, row_id: int) -> None:
         flight = self._flights.pop(row_id)

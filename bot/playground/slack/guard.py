@@ -29,6 +29,10 @@ def local_only(port: Callable[[], int]) -> Callable[..., Awaitable[web.StreamRes
             return await handler(request)
         except ControlError as error:
             return _refused(error.status, error.message)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return _refused(error.status, error.reason)
 
     return middleware
 

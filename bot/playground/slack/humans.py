@@ -139,3 +139,10 @@ def reply_to(workspace: Workspace, kind: str, payload: Json, reply: Json) -> Non
     """What an acknowledgement carried: for a slash command, its answer; for a click, nothing is shown."""
     if kind == "slash_commands" and (reply.get("text") or reply.get("blocks")):
         interactions.answer(workspace, payload["channel_id"], payload["user_id"], None, None, reply)
+
+
+def unanswered(workspace: Workspace, kind: str, payload: Json) -> None:
+    """Tell who gave a command that no listener took it, as Slackbot would; of a click nothing is shown."""
+    if kind == "slash_commands":
+        text = f"{payload['command']} failed: nobody answered it (operation_timeout)"
+        interactions.answer(workspace, payload["channel_id"], payload["user_id"], None, None, {"text": text})

@@ -32,23 +32,29 @@ class Idle:
         """Return once two looks 100 ms apart found nothing, or with what still goes on after `timeout` s."""
         deadline = time.monotonic() + timeout
         while True:
-            busy = await self._look()
+            last = time.monotonic() >= deadline
+            busy = await self._look(all_reasons=last)
             if not busy:
                 await asyncio.sleep(CONFIRM_SECONDS)
-                busy = await self._look()
-            if not busy or time.monotonic() >= deadline:
+                busy = await self._look(all_reasons=last)
+            if not busy or last:
                 return {"idle": not busy, **busy}
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self) -> Json:
-        """Why it is not idle; empty if it is."""
+    async def _look(self, *, all_reasons: bool) -> Json:
+        """Why it is not idle; empty if it is.
+
+        The bot looks after its whole surroundings to answer, so it is asked only when all else is quiet or
+        `all_reasons` are wanted: the calls it makes for that would fill `/control/requests`.
+        """
         workspace = self._workspace
         facts: Json = {
             "undelivered": workspace.deliveries.pending(),
             "streams": [[m.channel, m.ts] for m in workspace.messages.streaming()],
             "processing": [list(thread) for thread in workspace.processing()],
-            "bot": await self._bot(),
         }
+        if all_reasons or not any(facts.values()):
+            facts["bot"] = await self._bot()
         return {name: fact for name, fact in facts.items() if fact}
 
     async def _bot(self) -> Json | str | None:

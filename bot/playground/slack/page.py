@@ -103,6 +103,7 @@ class Page:
             "is_im": channel.is_im,
             "user": people.BOT_USER_ID if channel.is_im else None,
             "is_member": self._workspace.is_member(channel.id, me.id),
+            "bot_is_member": self._workspace.is_member(channel.id, people.BOT_USER_ID),
         }
 
     async def messages(self, request: web.Request) -> web.Response:

@@ -40,6 +40,7 @@ class SlackSide:
         self._store = Store(settings.folder / "slack.db")
         self.workspace = Workspace(self._store, retry_delays)
         self.workspace.deliveries.on_reply = self._replied
+        self.workspace.deliveries.on_unanswered = self._unanswered
         code_host = CodeHost(github)
         self._sockets = Sockets(self.workspace.deliveries, self._connections_changed)
         self._idle = Idle(self.workspace, bot_url or (lambda: settings.bot_url))
@@ -90,6 +91,9 @@ class SlackSide:
 
     def _replied(self, kind: str, payload: Json, reply: Json) -> None:
         humans.reply_to(self.workspace, kind, payload, reply)
+
+    def _unanswered(self, kind: str, payload: Json) -> None:
+        humans.unanswered(self.workspace, kind, payload)
 
     def _connections_changed(self, number: int) -> None:
         self.workspace.tell(Change({"type": "bot", "connected": number > 0}))

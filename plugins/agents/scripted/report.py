@@ -9,9 +9,9 @@ from .words import HINTS, NotUnderstood
 
 WHO = "I am the scripted agent, not a model: I do the few things I understand, word for word."
 TITLE = 72
-FORMS = "\n".join(f"- `{form}`" if "`" not in form else f"- {form}" for form in HINTS.values())
+FORMS = "\n".join(f"- {form}" for form in HINTS.values())
 WHAT = (
-    f"I understand:\n{FORMS}\n- `list files`\n"
+    f"I understand:\n{FORMS}\n\n"
     "Join several of them by “then”. Without `in path/to/file`, `replace` looks in every text file."
 )
 

@@ -248,7 +248,11 @@ def _forms() -> list[tuple[re.Pattern[str], Build]]:
             lambda match, request: Show(request.value(match["path"])),
         ),
         (
-            r"(?:help|hi|hello|hey|what\s+can\s+you\s+do|what\s+do\s+you\s+understand)(?:\s+me|\s+there)?",
+            # After its "hello", "hello Threadsmith" is but a name.
+            r"(?:/?help|hi|hello|hey|there|all|threadsmith|good\s+(?:morning|afternoon|evening)|who\s+are\s+you|how\s+does\s+(?:this|it)\s+work"
+            r"|how\s+do(?:es)?\s+(?:i|you|one)\s+(?:use\s+(?:you|this|it)|work)"
+            r"|what\s+(?:all\s+)?(?:can|could)\s+(?:you\s+do|i\s+(?:ask|say|do|write))|what\s+(?:do\s+you\s+(?:do|understand|know)|are\s+you))"
+            r"(?:\s+(?:me|there|all|threadsmith|for\s+me|here|now|you(?:\s+for)?))*",
             lambda *_: Help(),
         ),
     ]
@@ -292,15 +296,16 @@ def _turned(text: str) -> str:
     return f"{match['rest']} {match['word']} {match['path']}"
 
 
-HINTS = {
-    "replace": 'replace "A" with "B" in path/to/file',
-    "append": 'append "text" to path/to/file',
-    "create": 'create path/to/file with "text"',
-    "delete": "delete path/to/file",
-    "rename": "rename path/old to path/new",
-    "run": "run `npm test`",
-    "wait": "wait 10 seconds (600 at most)",
-    "show": "show path/to/file",
+HINTS = {  # as Markdown; what stands in code formatting is understood as it is
+    "replace": '`replace "A" with "B" in path/to/file`',
+    "append": '`append "text" to path/to/file`',
+    "create": '`create path/to/file with "text"`',
+    "delete": "`delete path/to/file`",
+    "rename": "`rename path/old to path/new`",
+    "run": "`run npm test`",
+    "wait": f"`wait 10 seconds` ({MAX_WAIT_SECONDS:g} at most)",
+    "show": "`show path/to/file`",
+    "list": "`list files`",
 }
 _SAME = {
     "replace": "change substitute swap update fix",
@@ -310,14 +315,19 @@ _SAME = {
     "rename": "move mv",
     "run": "execute exec test start",
     "wait": "sleep pause",
-    "show": "cat print display read open list ls",
+    "show": "cat print display read open",
+    "list": "ls",
 }
 _VERB_OF = {word: verb for verb, words in _SAME.items() for word in (verb, *words.split())}
+# Said about anything ("make the header say Hello"), these mean a form only beside what that form needs.
+_LOOSE = re.compile(r"fix|make|new|put|write|drop|move|start|test|print|display|read|open")
+_NEEDED = re.compile(rf"{QUOTED}|\w[./]\w|\bfiles?\b", re.IGNORECASE)
 
 
 def _hint(text: str) -> str:
     first = re.match(r"[a-z]+", text, re.IGNORECASE)
-    verb = _VERB_OF.get(first[0].lower()) if first else None
+    word = first[0].lower() if first else ""
+    verb = None if _LOOSE.fullmatch(word) and not _NEEDED.search(text) else _VERB_OF.get(word)
     form = f"I need it as: {HINTS[verb]}" if verb else ""
     unclosed = "A quotation mark in it is not closed." if _UNCLOSED.search(text) else ""
     long = (
