@@ -100,13 +100,13 @@ class References:
         return Secret(value, f"env {name}")
 
     def _from_file(self, name: str) -> Secret:
-        if looks_like_token(name):
-            fix = 'Write the path of a file, as in { file = "slack.txt" }, never the value.'
-            raise _refused("the path of a file", "no such path (not shown)", fix)
         try:
             path = self.folder / Path(name).expanduser()
         except RuntimeError:  # ~someone who does not exist
             path = self.folder / name
+        if looks_like_token(name) and not _is_there(path):  # folders made by programs look like tokens, too
+            fix = 'Write the path of a file, as in { file = "slack.txt" }, never the value.'
+            raise _refused("the path of a file", "no such path (not shown)", fix)
         expected = f"a private file {path}"
         try:
             value = _read_private(path)
@@ -117,6 +117,13 @@ class References:
         if not value:
             raise _refused(expected, "an empty file", "Put the secret into it.")
         return Secret(value, f"file {path}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a NUL: no path at all
+        return False
 
 
 def looks_like_token(text: str) -> bool:

@@ -76,7 +76,9 @@ class SessionStore:
         return file
 
     def unpin(self, session_id: str) -> None:
-        entry = self._entries[session_id]
+        entry = self._entries.get(session_id)
+        if entry is None:  # the store was closed meanwhile, and the file with it
+            return
         entry.pins -= 1
         if entry.pins == 0:
             self._entries.move_to_end(session_id)

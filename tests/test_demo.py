@@ -69,7 +69,7 @@ async def ended(pid: int) -> None:
 
 
 async def test_everything_is_killed_in_mid_turn_and_the_next_start_finishes_it(tmp_path: Path) -> None:
-    """Same address, same tokens; one pull request, one final message, nothing streaming; and no secret in a log."""
+    """Same address, same tokens; one pull request, one final message, no stream; no secret in a log."""
     async with demo(tmp_path / "demo") as first:
         state = await first.control("GET", "state")
         channel = next(each["id"] for each in state["channels"] if each["name"] == "web")

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.config import load
 from bot.playground.household import Household, household
+from bot.plugins import Plugins
 from storage import StorageError
 
 OTHER = """
@@ -132,3 +134,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, place: str) ->
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot be used: .*--data"):
         household(tmp_path / place)
+
+
+@pytest.mark.parametrize("name", ["0123456789abcdef0123456789abcdef", "two words", 'quo"te\\', "é🧵\t"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """The configuration that is written there can be read: paths that look like keys, and odd characters."""
+    home = household(tmp_path / name, port=0)
+    settings = load(home.config, Plugins())
+    assert settings.data == tmp_path / name / "bot"
+    assert settings.slack.bot_token.reveal() == home.secrets["bot_token"]

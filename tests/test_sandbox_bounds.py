@@ -89,6 +89,18 @@ async def test_the_disk_is_watched(provider: LocalProvider, monkeypatch: pytest.
         await process.wait()
 
 
+async def test_files_are_counted_even_when_they_are_empty(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take no space, but of a disk's supply of files the host needs some, too."""
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "FEWEST_FILES", 100)
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
+    process = await sandbox.exec(["python3", "-c", "for n in range(1100): open(f'{n}', 'w')\ninput()"])
+    with pytest.raises(SandboxGone, match="bound of 1024 files"):
+        await process.wait()
+
+
 async def test_one_file_cannot_outgrow_the_disk(provider: LocalProvider) -> None:
     sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
     done = await run(sandbox, ["/bin/sh", "-c", "head -c 40M /dev/zero > big"])

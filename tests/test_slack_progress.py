@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from session_kit import BUSY, assert_clean, calls, fault, shows
+import asyncio
+from typing import Any
 
+import pytest
+from session_kit import BUSY, assert_clean, calls, fault, shows, until
+
+from bot.domain import ThreadKey
+from bot.playground import people
 from bot.testing import Botty
 
 
@@ -65,3 +71,49 @@ async def test_a_restart_in_mid_turn_closes_the_old_stream_and_goes_on(botty: Bo
     assert "restarted" in final.everything
     assert len(await botty.pulls()) == 1
     assert "eyes" in (await thread.posts())[0].reactions
+
+
+async def test_a_stream_of_this_boot_is_no_orphan(botty: Botty) -> None:
+    """Looking for what an earlier boot left open must not close what is being shown now."""
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    await botty.bot.progress.take_up(key.session_id)
+    assert not await calls(botty, "chat.stopStream")
+    assert any(post.raw["streaming"] for post in await thread.by_bot())
+    await thread.stop()
+    await thread.final()
+    await assert_clean(botty, thread)
+    assert not botty.bot.progress._live
+
+
+async def test_no_orphan_is_looked_for_while_a_stream_is_being_opened(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slack has it already, and we do not know its name yet."""
+    client, begun, go_on = botty.bot.progress.client, asyncio.Event(), asyncio.Event()
+    real = client.api_call
+
+    async def slow(method: str, **arguments: Any) -> Any:
+        answer = await real(method, **arguments)
+        if method == "chat.startStream":
+            begun.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(client, "api_call", slow)
+    thread = await botty.say(BUSY)
+    await begun.wait()
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    looking = asyncio.create_task(botty.bot.progress.take_up(key.session_id))
+    await until(botty, lambda: waited_for(botty, key))
+    go_on.set()
+    await looking
+    assert not await calls(botty, "chat.stopStream")
+    await thread.stop()
+    await thread.final()
+    await assert_clean(botty, thread)
+
+
+async def waited_for(botty: Botty, thread: ThreadKey) -> bool:
+    return bool(botty.bot.progress.opening(thread)._waiters)

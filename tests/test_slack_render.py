@@ -255,3 +255,21 @@ def test_a_kind_nobody_renders_is_an_error() -> None:
 )
 def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_picker_says_what_it_cannot_list_and_how_to_name_it() -> None:
+    """Slack takes a hundred options, and values of 150 characters."""
+    names = ["acme/" + "x" * 145, *(f"acme/r{number}" for number in range(120))]
+    options = [{"name": name, "description": ""} for name in names]
+    facts = {"kind": "question", "prompt_id": 7, "reason": "Many fit.", "options": options}
+    _, blocks = render(facts)
+    [picker] = blocks[1]["elements"]
+    assert [option["value"] for option in picker["options"]] == [f"7|acme/r{n}" for n in range(100)]
+    words = blocks[2]["elements"][0]["text"]
+    assert words.startswith("21 more repositories are not listed")
+    assert "`repo=owner/name`" in words
+    _, blocks = render(facts | {"options": options[:1]})
+    assert [block["type"] for block in blocks] == ["section", "context"]
+    assert blocks[1]["elements"][0]["text"].startswith("1 more repository is not listed")
+    _, blocks = render(facts | {"options": options[1:3]})
+    assert len(blocks[2]["elements"]) == 1

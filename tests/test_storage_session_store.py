@@ -190,3 +190,9 @@ async def test_files_half_made_by_a_crash_are_no_sessions(store: SessionStore, t
     assert await store.ids() == ["aaa1"]
     async with store.use("aaa2", Thread) as session:
         assert await session.prompts() == []
+
+
+async def test_letting_go_after_the_end_is_harmless(store: SessionStore) -> None:
+    """Whoever still held a file at the close has nothing to give back."""
+    async with store.use("aaa1", Thread):
+        await store.close()

@@ -197,3 +197,10 @@ async def test_a_prompt_for_a_new_thread_is_accepted_once_and_kept_until_it_has_
     assert [row["id"] for row in await state.new_threads()] == [first["id"], other["id"]]
     await state.new_thread_done(first["id"])
     assert [row["key"] for row in await state.new_threads()] == ["k2"]
+
+
+async def test_settings_are_found_by_how_their_keys_begin(state: StateFile) -> None:
+    for key, value in (("cursor.a", 1), ("cursor.b", {"n": 2}), ("cursors", 3), ("Cursor.c", 4)):
+        await state.set(key, value)
+    assert await state.settings("cursor.") == {"cursor.a": 1, "cursor.b": {"n": 2}}
+    assert await state.settings("none") == {}

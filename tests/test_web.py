@@ -72,7 +72,7 @@ async def get(botty: Botty, path: str, method: str = "GET") -> tuple[int, Any]:
 
 
 async def test_broken_plugins_are_named_and_stop_nothing(botty: Botty) -> None:
-    """One that cannot load, one that wants what is ours, one whose service neither starts, pings nor stops."""
+    """One that cannot load, one that wants what is ours, one whose services neither start, ping nor stop."""
     await until(botty, botty.bot.slack.connected)
     status, ready = await get(botty, "/ready")
     assert (status, ready["ready"]) == (503, False)

@@ -233,5 +233,7 @@ def _is_section(value: Any) -> bool:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(
+        value, ensure_ascii=False
+    )  # JSON's way to escape what is beyond 16 bits is none of TOML's

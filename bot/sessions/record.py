@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from bot.acp.coalesce import Coalescer
@@ -14,6 +15,7 @@ from storage import NewEvent, SessionFile
 _TOOLS = frozenset({EventType.TOOL_STARTED, EventType.TOOL_UPDATED, EventType.TOOL_FINISHED})
 _SUMMARY_CHARS = 8_000
 _COMMANDS_KEPT = 50
+_TOOLS_KEPT = 5_000
 
 
 class Record:
@@ -71,7 +73,14 @@ class Record:
             self._last_words.append(draft.data["text"])
         elif draft.type in _TOOLS:
             self._last_words.clear()
-            self._tools.setdefault(draft.data["tool_id"], {}).update(draft.data)
+            self._keep_command(draft.data)
+
+    def _keep_command(self, data: Mapping[str, Any]) -> None:
+        """Of a tool only the command and how it ended: an agent may run thousands, with megabytes in each."""
+        tool = str(data["tool_id"])
+        if tool in self._tools or len(self._tools) < _TOOLS_KEPT:
+            said = {key: data[key] for key in ("command", "status") if key in data}
+            self._tools.setdefault(tool, {}).update(said)
 
     async def _flush_later(self) -> None:
         due = self._coalescer.due()

@@ -17,11 +17,11 @@ import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config_models import SlackSettings
 from bot.slack.backfill import Backfill
+from bot.slack.calls import reason
 from bot.slack.commands import SlackCommands
 from bot.slack.listener import Listener
 
@@ -94,7 +94,7 @@ class SlackEdge:
                     pause = 0.5
                 await self._watch(self._handler)
             except Exception as error:  # whatever keeps us from Slack, trying again is all there is to do
-                log.warning("no connection to Slack (%s); again in %.0f s", _why(error), pause)
+                log.warning("no connection to Slack (%s); again in %.0f s", reason(error), pause)
                 await self._drop_handler()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
@@ -158,12 +158,6 @@ class SlackEdge:
         self._jobs.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("after an acknowledgement", exc_info=task.exception())
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, SlackApiError):
-        return str(error.response.get("error"))
-    return type(error).__name__
 
 
 def _quiet(name: str) -> logging.Logger:

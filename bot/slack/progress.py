@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -51,6 +52,9 @@ class Progress:
         self.streams = Pacer(_STREAMS_PER_MINUTE, burst=10)
         self._workspace = workspace
         self._viewers: dict[SessionId, Viewer] = {}
+        self._live: set[tuple[str, str]] = set()  # channel and ts of the streams our viewers feed
+        # One a thread: what is being opened has no name yet, so nobody looks for orphans meanwhile.
+        self._openings: WeakValueDictionary[ThreadKey, asyncio.Lock] = WeakValueDictionary()
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """New events in this session, up to `last_seq`."""
@@ -108,14 +112,31 @@ class Progress:
             log.exception("session %s: what an earlier boot left open could not be closed", session_id)
 
     async def close_orphans(self, session: Mapping[str, Any]) -> None:
-        """Close the streams nobody feeds any more: the bot's messages that no outbox row owns.
+        """Close the streams nobody feeds any more: the bot's messages that no outbox row and no viewer owns.
 
         They are of an earlier boot, or their opening's answer was lost. UserError when Slack does not say.
         """
-        thread = ThreadKey(session["team"], session["channel"], session["thread_ts"])
-        for ts in (await self._workspace.unkeyed_posts(thread))[-_MOST_ORPHANS:]:
+        thread = _thread_of(session)
+        async with self.opening(thread):
+            posts = await self._workspace.unkeyed_posts(thread)
+            orphans = [ts for ts in posts if (thread.channel, ts) not in self._live]
+        for ts in orphans[-_MOST_ORPHANS:]:
             arguments = {"channel": thread.channel, "ts": ts}
             await repeatable(self.client, "chat.stopStream", arguments, _NO_STREAM)
+
+    def opening(self, thread: ThreadKey) -> asyncio.Lock:
+        """Held while a stream of this thread is opened and has no name yet."""
+        lock = self._openings.get(thread)
+        if lock is None:
+            lock = self._openings[thread] = asyncio.Lock()
+        return lock
+
+    def feeds(self, channel: str, ts: str) -> None:
+        """A viewer has opened this stream, and closes it."""
+        self._live.add((channel, ts))
+
+    def feeds_no_more(self, channel: str, ts: str) -> None:
+        self._live.discard((channel, ts))
 
     def forget(self, session: SessionId, viewer: Viewer) -> None:
         if self._viewers.get(session) is viewer:
@@ -221,6 +242,7 @@ class Viewer:
         except SlackApiError as error:
             if reason(error) not in _NO_STREAM:
                 raise
+            self._progress.feeds_no_more(self._session["channel"], self._stream_ts)
             self._stream_ts = None
             await self._open_stream(chunks)
 
@@ -234,12 +256,14 @@ class Viewer:
             "task_display_mode": "timeline",
             "chunks": chunks,
         }
-        try:
-            answer = await self._call("chat.startStream", arguments)
-        except UNREACHABLE as error:
-            self._lost = self._lost or outcome(error) is Outcome.UNKNOWN
-            raise
-        self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
+        async with self._progress.opening(_thread_of(self._session)):
+            try:
+                answer = await self._call("chat.startStream", arguments)
+            except UNREACHABLE as error:
+                self._lost = self._lost or outcome(error) is Outcome.UNKNOWN
+                raise
+            self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
+            self._progress.feeds(self._session["channel"], self._stream_ts)
 
     async def _close_lost(self) -> None:
         """A stream whose opening was not answered may be open all the same."""
@@ -261,6 +285,7 @@ class Viewer:
             **({"chunks": closing} if closing else {}),
         }
         await repeatable(self._progress.client, "chat.stopStream", arguments, _NO_STREAM)
+        self._progress.feeds_no_more(self._session["channel"], ts)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         arguments = {"channel": self._session["channel"], **arguments}
@@ -272,3 +297,7 @@ class Viewer:
         if reason(error) == "ratelimited":
             self._progress.appends.hold(pause_after(error, 1.0))
         self._news.set()  # the cursor stayed, so the same events are tried again
+
+
+def _thread_of(session: Mapping[str, Any]) -> ThreadKey:
+    return ThreadKey(session["team"], session["channel"], session["thread_ts"])

@@ -18,6 +18,7 @@ _SUMMARY_LIMIT = 800
 _FILES_SHOWN = 12
 _COMMANDS_SHOWN = 6
 _OPTIONS_LIMIT = 100
+_VALUE_LIMIT = 150
 
 
 def render(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
@@ -42,30 +43,34 @@ def _opening(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 
 def _question(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     text = f"*Which repository do you mean?* {escape(facts['reason'])}"
-    options = [
-        {
-            "text": {"type": "plain_text", "text": shorten(option["name"], 75)},
-            "value": f"{facts['prompt_id']}|{option['name']}",
-            **(
-                {"description": {"type": "plain_text", "text": shorten(option["description"], 75)}}
-                if option["description"]
-                else {}
-            ),
-        }
-        for option in facts["options"][:_OPTIONS_LIMIT]
-    ]
+    options = [_option(facts["prompt_id"], option) for option in facts["options"]]
+    listed = [option for option in options if len(option["value"]) <= _VALUE_LIMIT][:_OPTIONS_LIMIT]
     picker = {
         "type": "static_select",
         "action_id": PICK_REPOSITORY,
         "placeholder": {"type": "plain_text", "text": "Find a repository"},
-        "options": options,
+        "options": listed,
     }
-    hint = "Only people who asked in this thread can choose. Say `stop` to drop the request."
-    return text, [
-        _section(text),
-        {"type": "actions", "block_id": f"question-{facts['prompt_id']}", "elements": [picker]},
-        _context(hint),
-    ]
+    actions = {"type": "actions", "block_id": f"question-{facts['prompt_id']}", "elements": [picker]}
+    hints = ["Only people who asked in this thread can choose. Say `stop` to drop the request."]
+    if left := len(options) - len(listed):
+        hints.insert(0, _unlisted(left))
+    return text, [_section(text), *([actions] if listed else []), _context(*hints)]
+
+
+def _option(prompt_id: int, option: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "text": {"type": "plain_text", "text": shorten(option["name"], 75)},
+        "value": f"{prompt_id}|{option['name']}",
+    }
+    if option["description"]:
+        shown["description"] = {"type": "plain_text", "text": shorten(option["description"], 75)}
+    return shown
+
+
+def _unlisted(count: int) -> str:
+    are = "repository is" if count == 1 else "repositories are"
+    return f"{count} more {are} not listed: to name one, start a new request with `repo=owner/name`."
 
 
 def _answered(facts: Mapping[str, Any]) -> tuple[str, Blocks]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot import Bound, Limits
 from plugins.sandbox_runner.cgroups import Hierarchy
+from plugins.sandbox_runner.watch import most_files
 
 
 def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bound]:
@@ -20,6 +21,7 @@ def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bo
         Bound(
             "disk", f"{limits.disk_mib} MiB", False, f"added up every 10 s, then the sandbox ends; {files}"
         ),
+        Bound("files", str(most_files(limits)), False, "counted every 10 s, then the sandbox ends"),
         Bound("files in memory", "part of the memory", True, "a size on each tmpfs: /tmp, /run, /dev/shm"),
         Bound("life", f"{limits.wall_seconds} s", True, "the bot ends it; it dies with the bot"),
         Bound("network", "none", True, "a network namespace of its own with loopback alone"),

@@ -72,11 +72,14 @@ class Tree:
         if code != 0:
             raise SnapshotUnusable(f"The snapshot could not be unpacked: {said or f'tar ended with {code}'}")
 
-    async def used_mib(self) -> int:
-        """What it takes on the disk; -1 when that could not be told."""
-        code, said = await self.run(["/usr/bin/du", "-sxm", "/tree/upper"], [], capture=True)
-        first = said.split("\t", 1)[0]
-        return int(first) if first.isdigit() and code in (0, 1) else -1
+    async def used(self) -> tuple[int, int]:
+        """What it takes on the disk, in MiB and in files; -1 where that could not be told."""
+        script = "du -sxm /tree/upper; du -sx --inodes /tree/upper"
+        _, said = await self.run(["/bin/sh", "-c", script], [], capture=True)
+        found = [line.split("\t", 1)[0] for line in said.splitlines()]
+        if len(found) != 2 or not all(each.isdigit() for each in found):
+            return -1, -1
+        return int(found[0]), int(found[1])
 
     async def remove(self) -> None:
         """Take away all of it. Folders that forbid it to their own owner are opened first."""

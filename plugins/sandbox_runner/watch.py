@@ -13,6 +13,8 @@ from plugins.sandbox_runner.trees import Tree
 
 DISK_SECONDS = 10.0
 MEMORY_SECONDS = 1.0
+FILES_PER_MIB = 64
+FEWEST_FILES = 50_000
 SHARE = 20  # a look at the disk may take a twentieth of the time at most
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -31,11 +33,19 @@ async def disk(limits: Limits, tree: Tree, end: Ender) -> None:
         await asyncio.sleep(pause)
         before = loop.time()
         with suppress(SandboxError):  # unreadable now, looked at again next time
-            used = await tree.used_mib()
+            used, files = await tree.used()
             if used > limits.disk_mib:
                 end(f"its bound of {limits.disk_mib} MiB of disk was reached ({used} MiB)")
                 return
+            if files > most_files(limits):
+                end(f"its bound of {most_files(limits)} files was reached ({files})")
+                return
         pause = max(DISK_SECONDS, SHARE * (loop.time() - before))
+
+
+def most_files(limits: Limits) -> int:
+    """Empty files take nothing but a disk's supply of files, of which ext4 gives 64 to a MiB."""
+    return max(FEWEST_FILES, FILES_PER_MIB * limits.disk_mib)
 
 
 async def memory(limits: Limits, root: int, end: Ender) -> None:
