@@ -57,7 +57,8 @@ async def calls(botty: Botty, method: str) -> list[dict[str, Any]]:
 async def assert_clean(botty: Botty, thread: Thread, ends: int = 1) -> list[Post]:
     """So many final messages, nothing streaming, the Stop button gone; returns the finals."""
     posts = await thread.by_bot()
-    assert len(found := finals(posts)) == ends, posts
+    found = finals(posts)
+    assert len(found) == ends, posts
     assert len([post for post in posts if post.text.startswith("Starting in")]) <= 1, posts
     assert not [post for post in posts if post.raw["streaming"]]
     assert await thread.status() != "processing"

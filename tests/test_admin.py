@@ -1,4 +1,4 @@
-"""The socket between the command line and the bot: only its owner may, and nothing said to it harms the bot."""
+"""The socket between command line and bot: its owner's alone, and nothing said to it harms the bot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole bot: started in order, closed in reverse, alone on its data, and not to be stopped by one bad file."""
+"""The whole bot: started in order, closed in reverse, alone on its data, not stopped by one bad file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: quick help, clear mistakes, honest exit codes, and the same answers with and without a bot."""
+"""The command line: quick help, clear mistakes, honest exit codes, the same with and without a bot."""
 
 from __future__ import annotations
 

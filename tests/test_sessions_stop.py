@@ -99,3 +99,25 @@ async def test_those_behind_a_stopped_one_are_still_done(botty: Botty) -> None:
     await botty.idle()
     texts = [post.text for post in finals(await thread.by_bot())]
     assert ["Stopped" in texts[0], "Done." in texts[1]] == [True, True]
+
+
+async def test_kept_work_outlives_a_restart_and_a_damaged_one_is_no_dead_end(
+    botty: Botty, tmp_path: Path
+) -> None:
+    """The first goes on in the next turn; the second is said, set aside, and the thread works on."""
+    kept = tmp_path / "household" / "bot" / "kept"
+    good, bad = await botty.say(BUSY), await botty.say(BUSY, "ben")
+    for thread in (good, bad):
+        await shows(botty, thread, "Wait 60 seconds")
+        before = set(kept.glob("*.bundle"))
+        await thread.stop()
+        await shows(botty, thread, "Stopped")
+    await botty.restart()  # the sandboxes are gone
+    [damaged] = set(kept.glob("*.bundle")) - before
+    damaged.write_bytes(b"no bundle")
+    await good.say('create b.txt with "b"', "chloe")
+    await bad.say('create c.txt with "c"', "ben")
+    await botty.idle()
+    assert sorted(sorted(pull["files"]) for pull in await botty.pulls()) == [["a.txt", "b.txt"], ["c.txt"]]
+    assert "could not be brought back: its file is damaged" in (await bad.by_bot())[-1].everything
+    assert list(kept.glob("*.unusable"))

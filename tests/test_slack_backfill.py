@@ -142,7 +142,7 @@ async def test_a_message_that_cannot_be_kept_holds_the_watermark_where_it_is(
     broken = False
     await botty.bot.slack._backfill.run()
     await until(botty, lambda: ended(botty, lost, 1))
-    assert await mark(botty) >= float(kept.ts)
+    assert await mark(botty) >= int(float(kept.ts))  # the Date of an answer, which has whole seconds
     assert len(finals(await kept.by_bot())) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,11 @@ def newer(version: int) -> Schema:
     def again(db: Database) -> None:
         raise AssertionError("a migration ran twice")
 
-    assert [m.name for m in first.pending(Database(memory=True))] == ["m001_session_file"]
+    with closing(Database(memory=True)) as empty:
+        assert [m.name for m in first.pending(empty)] == ["m001_session_file"]
     return Schema(later)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_an_older_session_file_is_brought_up_to_date_once_and_keeps_its_rows(tmp_path: Path) -> None:
     executor, path = Executor(), tmp_path / "s.db"
     create_session_file(path, "s", Thread, 1.0)
@@ -79,8 +80,8 @@ async def test_an_older_session_file_is_brought_up_to_date_once_and_keeps_its_ro
         await session.close()
     executor.close()
     assert {"later_0", "later_1"} <= {name for _, name, _ in shape(path)}
-    with pytest.raises(StorageError):
-        session_schema().check(path, Database(path))
+    with closing(Database(path)) as db, pytest.raises(StorageError):
+        session_schema().check(path, db)
 
 
 async def test_a_file_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:

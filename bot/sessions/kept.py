@@ -62,6 +62,11 @@ class Kept:
         finally:
             aside.unlink(missing_ok=True)
 
+    def set_aside(self) -> None:
+        """What cannot be brought back stands in nobody's way any more, and is left for people to look at."""
+        for path in self._files():
+            path.replace(path.with_name(f"{path.name}.unusable"))
+
     def drop(self) -> None:
         """Keep nothing any more."""
         for path in self._files():

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _GIT_SECONDS = 600.0
 _BUNDLE_SECONDS = 300.0
+_NOT_BACK = "Work that an earlier turn had kept could not be brought back"
 _COLLECTING = "hand out its work"
 
 
@@ -120,16 +121,30 @@ class Workbench:
         clone = sandbox_side.clone(sandbox.workspace)
         stream = mirror.bundle(start)
         await check(sandbox, clone, "unpack the repository", stdin=stream, timeout_seconds=_GIT_SECONDS)
-        self.base = start
         self._inside.add(start)
+        if start == saved and not await self._restored(kept):
+            return [*await self._unpack(mirror, target, kept), f"{_NOT_BACK}: its file is damaged."]
+        self.base = start  # not before kept work is back, or a stop in between would lose it
         if saved is None:
             return []
         if start != saved:
             kept.drop()
-            return ["Work that an earlier turn had kept could not be brought back: its base is gone."]
-        restore = sandbox_side.restore(sandbox.workspace)
-        await check(sandbox, restore, "bring back kept work", stdin=kept.read(), timeout_seconds=_GIT_SECONDS)
+            return [f"{_NOT_BACK}: its base is gone."]
         return await self._move(mirror, target, None)
+
+    async def _restored(self, kept: Kept) -> bool:
+        """Put kept work into the workspace. False: it cannot be read, and was set aside for good."""
+        restore = sandbox_side.restore(self._sandbox.workspace)
+        doing = "bring back kept work"
+        try:
+            await check(self._sandbox, restore, doing, stdin=kept.read(), timeout_seconds=_GIT_SECONDS)
+        except SandboxGone:
+            raise
+        except SandboxError:
+            log.exception("session %s: its kept work is unusable", self._session)
+            kept.set_aside()
+            return False
+        return True
 
     async def _move(self, mirror: Mirror, target: CommitSha, last: CommitSha | None) -> list[str]:
         if last is not None and last not in self._inside:
