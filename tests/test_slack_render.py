@@ -85,7 +85,6 @@ others = st.one_of(
     ),
     st.just({"kind": "withdrawn"}),
     st.fixed_dictionaries({"kind": st.sampled_from(["queued", "refused"]), "position": st.integers(1, 999)}),
-    st.fixed_dictionaries({"kind": st.just("said"), "text": words.filter(str.strip)}),
 )
 
 

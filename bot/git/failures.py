@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from collections.abc import Iterable
 from enum import StrEnum
@@ -10,6 +11,8 @@ from urllib.parse import quote
 
 from bot.domain import GitAccess
 from bot.errors import GitError
+
+log = logging.getLogger(__name__)
 
 MAX_DETAIL = 600  # characters of git's own words that an error may carry
 
@@ -119,7 +122,10 @@ def remote_failure(what: str, stderr: str, access: GitAccess | None) -> GitFailu
     """The error for a failed step that talked to a remote: what was tried, what to do, what git said."""
     said = scrub(stderr, [access.password.reveal()] if access else ())
     kind = classify(said)
-    where = f" ({access.url}, token: {access.password.name})" if access else ""
+    where = f" ({access.url})" if access else ""
+    if access is not None and kind is FailureKind.UNAUTHENTICATED:
+        # Where the token lies is for whoever runs the bot, not for the thread.
+        log.warning("%s: the token from %s was not accepted", access.url, access.password.name)
     advice = _ADVICE.get(kind, "git gave up.")
     return GitFailure(f"{what}{where}: {advice} Git said: {last_words(said)}", kind)
 

@@ -97,11 +97,6 @@ def _refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     return text, [_section(f":no_entry_sign: {text}")]
 
 
-def _said(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
-    text = escape(facts["text"])
-    return text, [_section(text)]
-
-
 # -- the final message ---------------------------------------------------------------------------
 
 
@@ -211,6 +206,5 @@ _RENDERERS = {
     "withdrawn": _withdrawn,
     "queued": _queued,
     "refused": _refused,
-    "said": _said,
     "final": _final,
 }
