@@ -77,7 +77,7 @@ def test_a_port_in_use_is_named_before_anything_is_written(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StorageError, match=rf"port {port} on 127.0.0.1 is in use.*--port N"):
-            household(tmp_path / "home", port=port - 1)
+            household(tmp_path / "home", port=port)
     assert not (tmp_path / "home" / "ports.json").exists()
     assert not (tmp_path / "home" / "config.toml").exists()
 
