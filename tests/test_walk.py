@@ -155,6 +155,15 @@ async def test_a_cross_on_the_request_stops(botty: Botty) -> None:
     assert "Stopped" in (await thread.final()).text
 
 
+async def test_a_cross_on_any_message_of_the_thread_stops(botty: Botty) -> None:
+    """Also on the bot's own progress, which is what people see while it works."""
+    thread = await botty.say(READY)
+    await working(botty, thread, "Wait 60 seconds")
+    progress = next(post for post in await thread.by_bot() if post.raw["streaming"])
+    await thread.react("x", ts=progress.ts)
+    assert "Stopped" in (await thread.final()).text
+
+
 async def test_stop_closes_an_open_question(botty: Botty) -> None:
     """The picker goes, the prompt ends as stopped, and the thread can be used again."""
     thread = await botty.say('create docs/x.md with "hi"', "chloe", "general")

@@ -132,7 +132,16 @@ class Listener:
     async def _session_of(self, pressed: StopPressed) -> SessionId | None:
         if pressed.thread_ts is not None:
             return ThreadKey(pressed.team, pressed.channel, pressed.thread_ts).session_id
-        return await self._sessions.find_by_message(pressed.channel, pressed.ts or "")
+        ts = pressed.ts or ""
+        known = await self._sessions.find_by_message(pressed.channel, ts)
+        if known is not None:
+            return known
+        try:  # any message of the thread will do, a stream as well: Slack knows whose it is
+            session = (await self._workspace.thread_of(pressed.team, pressed.channel, ts)).session_id
+        except UserError:
+            log.warning("a ❌ was not looked into: its message could not be read")
+            return None
+        return session if await self._sessions.knows(session) else None
 
     # -- the picker ------------------------------------------------------------------------------
 

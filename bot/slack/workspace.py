@@ -74,6 +74,14 @@ class SlackWorkspace:
             for m in said[-limit:]
         ]
 
+    async def thread_of(self, team: str, channel: str, ts: str) -> ThreadKey:
+        """The thread that a message is in; a message outside of threads is the first of its own."""
+        answer = await _answer(
+            lambda: self._client.conversations_replies(channel=channel, ts=ts, limit=1), "read this message"
+        )
+        found = answer["messages"]
+        return ThreadKey(team, channel, str((found[0].get("thread_ts") if found else None) or ts))
+
     async def unkeyed_posts(self, thread: ThreadKey) -> list[str]:
         """The bot's own messages in a thread that no outbox row owns, so its streams, oldest first."""
         me, cursor, found = await self.me(), None, []
