@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 ASKED := $(if $(filter default file,$(origin PYTHON)),,asked)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check proof bench lock clean
 
 help: ## list these lines
 	@echo 'usage: make GOAL [ARGS="…"] [PYTHON=python3.12]'
@@ -35,6 +35,10 @@ check: setup ## lint, formatting, types and the rules of the house
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/python -m pytest -q tests/test_structure.py
+
+proof: setup ## run what tries to break the promises and count it; ARGS="crash --json" and others
+	@.ci/system-packages browser
+	@$(RUN)/python tests/proof.py $(ARGS)
 
 bench: setup ## measure, each thing against its baseline, in one table
 	@$(RUN)/python tests/benchmarks $(ARGS)

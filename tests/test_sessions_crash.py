@@ -17,6 +17,8 @@ from session_kit import Gates, assert_clean, shows
 from bot.playground.household import household
 from bot.testing import Botty, Thread
 
+pytestmark = pytest.mark.proof("kills")
+
 # Every place on the way where a plugin is asked, and some of the events; in the order of a turn.
 DOORS = (
     "prompt.accepted",
@@ -99,7 +101,9 @@ async def assert_done_once(place: Botty, thread: Thread, path: str) -> str:
     return final.everything
 
 
-async def test_a_turn_that_is_killed_everywhere_on_its_way_is_done_once(living: Living, gates: Gates) -> None:
+async def test_a_turn_that_is_killed_everywhere_on_its_way_is_done_once(
+    living: Living, gates: Gates, record_property: Callable[[str, object], None]
+) -> None:
     """At eight places in turn; and another thread, which is killed with it each time, as well."""
     for name in DOORS:
         gates.shut(name, "kill")
@@ -113,6 +117,7 @@ async def test_a_turn_that_is_killed_everywhere_on_its_way_is_done_once(living: 
         said = await assert_done_once(place, thread, "a.txt")
         said += await assert_done_once(place, other, "b.txt")
         assert "restarted" in said
+        record_property("cases", place.deaths)
 
 
 async def test_a_prompt_that_brings_the_bot_down_again_and_again_is_given_up(
