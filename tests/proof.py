@@ -129,12 +129,14 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
+    made = f"{datetime.datetime.now(datetime.UTC):%d %B %Y}"
+    where = f"Python {platform.python_version()}, Linux {platform.release().split('-')[0]}"
     lines = [
         "# Proof",
         "",
-        "What tries to break the promises of the README, and how often it tried, all of it in vain. Written by",
-        f"`make proof ARGS=--write` on {datetime.datetime.now(datetime.UTC):%d %B %Y} with Python "
-        f"{platform.python_version()}, Linux {platform.release().split('-')[0]}; `make test` runs the same tests.",
+        "What tries to break the promises of the README, and how often it tried, all of it in vain.",
+        f"Written by `make proof ARGS=--write` on {made} with {where}.",
+        "`make test` runs the same tests.",
         "",
         "| what | tried | tests | how |",
         "|---|---:|---:|---|",
