@@ -302,10 +302,28 @@ def _requeued(tx: Tx, found: list[Row]) -> list[Row]:
 
 def holds(tx: Tx, events: Iterable[NewEvent], epoch: int) -> bool:
     """The fence: every prompt these events speak of runs now, in this epoch."""
-    return all(
-        tx.one(
-            "SELECT 1 FROM prompts WHERE id = ? AND state = 'running' AND epoch = ?",
-            *(prompt_id, epoch),
+    spoken_of = {event.prompt_id for event in events if event.prompt_id is not None}
+    return all(_runs(tx, prompt_id, epoch) for prompt_id in spoken_of)
+
+
+def plan_of_turn(tx: Tx, prompt_id: int, epoch: int, effect: NewEffect) -> Row | None:
+    """The effect's row, planned now or known already; None and nothing written when fenced."""
+    return tx.effect(effect) if _runs(tx, prompt_id, epoch) else None
+
+
+def send_of_turn(tx: Tx, prompt_id: int, epoch: int, effect_id: int) -> bool:
+    """Any state but done -> sending: an earlier try, of this turn or before it, may have left it anywhere."""
+    changed = 0
+    if _runs(tx, prompt_id, epoch):
+        changed = tx.execute(
+            """UPDATE effects SET state = 'sending', error = NULL, attempt = attempt + 1, updated_at = ?
+               WHERE id = ? AND state != 'done'""",
+            *(tx.now, effect_id),
         )
-        for prompt_id in {event.prompt_id for event in events} - {None}
-    )
+    tx.told = changed > 0
+    return changed > 0
+
+
+def _runs(tx: Tx, prompt_id: int, epoch: int) -> bool:
+    sql = "SELECT 1 FROM prompts WHERE id = ? AND state = 'running' AND epoch = ?"
+    return tx.one(sql, prompt_id, epoch) is not None

@@ -182,6 +182,17 @@ class SessionFile(Ledger):
         """Queue this boot's own running prompt again, `interrupted` counted up if so. False: fenced."""
         return await self._write(lambda tx: moves.hand_back(tx, prompt_id, epoch, counted))
 
+    async def plan_of_turn(
+        self, prompt_id: int, epoch: int, kind: str, key: str, intent: Mapping[str, Any]
+    ) -> Row | None:
+        """As `effect_plan`, for the turn that runs; None, and nothing is written: fenced."""
+        effect = NewEffect(kind, key, intent)
+        return await self._write(lambda tx: moves.plan_of_turn(tx, prompt_id, epoch, effect))
+
+    async def send_of_turn(self, prompt_id: int, epoch: int, effect_id: int) -> bool:
+        """Before the outside call, also of one that was tried before. False: fenced, or done already."""
+        return await self._write(lambda tx: moves.send_of_turn(tx, prompt_id, epoch, effect_id))
+
     # -- what happens ----------------------------------------------------------------------------
 
     async def append(self, events: Sequence[NewEvent], epoch: int | None = None) -> list[int]:

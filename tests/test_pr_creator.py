@@ -26,7 +26,7 @@ from bot.playground.github import Permission
 from bot.sessions.effects import SessionEffects
 from plugins.pr_creator import Plugin
 from plugins.pr_creator.settings import Account, BotAccount, PrCreatorSettings
-from storage import DataFolder, Executor, Secret, SessionStore
+from storage import DataFolder, Executor, NewPrompt, Secret, SessionStore
 
 SESSION = SessionId("0123456789abcdef0123")
 REPO = Repository(REPOSITORY)
@@ -108,7 +108,10 @@ async def hub(folder, **more):
         store = SessionStore(data, executor)
         try:
             async with store.use(SESSION, create=ThreadKey("T1", "C1", "1.0")) as file:
-                yield Hub(w, plugin, SessionEffects(file))
+                await file.accept(NewPrompt("slack", "C1:1.0", "U1", "Ada", "Make it blue", 1.0), 1)
+                claimed = await file.claim(1)
+                assert claimed is not None
+                yield Hub(w, plugin, SessionEffects(file, claimed["id"], 1))
         finally:
             await store.close()
             executor.close()

@@ -81,7 +81,7 @@ class Landing:
         self._repository = repository
         self._stage = stage
         self._no_return = no_return
-        self._effects = SessionEffects(file)
+        self._effects = SessionEffects(file, prompt.id, house.epoch)
 
     # -- before the agent ------------------------------------------------------------------------
 

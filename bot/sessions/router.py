@@ -102,14 +102,12 @@ class Sessions:
             if not incoming.addressed and not self.house.store.exists(session):
                 return None
             async with (
-                self.house.state.marking(session),
+                self._marked(session),
                 self.house.store.use(session, create=incoming.thread) as file,
             ):
                 accepted = await file.accept(_new_prompt(incoming), self.house.epoch)
                 if accepted is not None and accepted.new and accepted.position:
                     await self._say_place(file, incoming, accepted)
-        if accepted is not None and accepted.new:
-            self._wake(session)
         return accepted
 
     async def edit(self, thread: ThreadKey, source: str, key: str, text: str) -> str | None:
@@ -136,9 +134,9 @@ class Sessions:
 
         `said_at` is given for a stop that is heard late: it concerns only what had started by then.
         """
-        async with self.house.state.marking(session), self._known(session) as file:
-            if file is None:
-                return False
+        if not await self.knows(session):
+            return False
+        async with self._marked(session), self.house.store.use(session) as file:
             planned = await file.stop_first(by, said_at)
             if planned is None:
                 return await self._stop_queued(file, by, said_at)
@@ -151,11 +149,10 @@ class Sessions:
         event = NewEvent(EventType.QUESTION_ANSWERED, data, prompt, by.id)
         facts = {"kind": "answered", "of": f"question:{prompt}", "by": by.id, **data}
         update = NewEffect("thread.update", f"question:{prompt}:answered", facts)
-        async with self.house.state.marking(session), self._known(session) as file:
-            if file is None or not await file.answer(prompt, repository, [event], [update]):
-                return False
-        self._wake(session)
-        return True
+        if not await self.knows(session):
+            return False
+        async with self._marked(session), self.house.store.use(session) as file:
+            return await file.answer(prompt, repository, [event], [update])
 
     # -- what edges ask --------------------------------------------------------------------------
 
@@ -220,6 +217,16 @@ class Sessions:
             lane.users -= 1
             if not lane.users:
                 del self._lanes[session]
+
+    @asynccontextmanager
+    async def _marked(self, session: SessionId) -> AsyncIterator[None]:
+        """Inside, the session is marked as one that may owe something; then its worker looks whether it does.
+
+        Also where nothing came of it, as of a prompt that was known already: a mark is nobody else's to lift.
+        """
+        async with self.house.state.marking(session):
+            yield
+        self._wake(session)
 
     @asynccontextmanager
     async def _known(self, session: SessionId) -> AsyncIterator[SessionFile | None]:

@@ -29,6 +29,7 @@ from bot.errors import AgentError, GitError, UserError
 from bot.git import FailureKind, GitFailure
 from bot.sessions.brief import brief, context_of
 from bot.sessions.choosing import Choosing, permitted
+from bot.sessions.effects import Fenced
 from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
@@ -77,6 +78,9 @@ class Turn:
             if not self._stopping or _closing():
                 raise
             await self._was_stopped()
+        except Fenced:
+            log.warning("session %s: turn %s is a newer boot's now", self._file.name, self.prompt_id)
+            return
         except UserError as error:
             await self._failed(str(error))
         except Exception:  # nothing ends in silence

@@ -50,7 +50,10 @@ class SlackEdge:
         # Bolt's own client may retry; posts go through the outbox, and must not be repeated behind its back.
         bolt_client = AsyncWebClient(settings.bot_token.reveal(), settings.api_url, session=http)
         self.app = AsyncApp(
-            client=bolt_client, before_authorize=self._before_authorize, logger=_quiet("slack_bolt")
+            name="threadsmith",  # or Bolt looks for one through all the source files of the call stack
+            client=bolt_client,
+            before_authorize=self._before_authorize,
+            logger=_quiet("slack_bolt"),
         )
         self._listen()
         self._handler: AsyncSocketModeHandler | None = None
