@@ -11,11 +11,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import aiohttp
 from crash_git import GitStandIn
 from crash_sandbox import SandboxPlugin
 from crash_world import API, REPOSITORY, Delivery, Outside
@@ -39,6 +41,14 @@ _WITHOUT = tuple(name for name in BUILT_IN if "sandbox_runner" not in name)
 _SECRETS = {"BOT": "xoxb-1", "APP": "xapp-1", "HUB": "ghp_1"}
 
 
+@dataclass(frozen=True)
+class Fault:
+    """The call numbered `at` fails: refused (with a 5xx), limited (429), or lost (done, but unanswered)."""
+
+    at: int
+    kind: str
+
+
 class Wires:
     """Everything between one boot and the world. `hit` is called at each point at which a bot may die."""
 
@@ -47,6 +57,8 @@ class Wires:
         self.hit = hit
         self.databases: dict[str, Database] = {}
         self.commits = 0  # of all databases
+        self.calls = 0  # to the outside, those that only read included
+        self.fault: Fault | None = None
         self.news = asyncio.Event()  # the world may have something to deliver
 
     def outside(self, what: str, act: Callable[[], Any], intent: str = "") -> None:
@@ -56,6 +68,11 @@ class Wires:
         self.hit(f"before {what}")
         act()
         self.hit(f"after {what}")
+
+    def call(self) -> str:
+        """One more call begins: the kind of failure it meets, "" for none."""
+        self.calls += 1
+        return self.fault.kind if self.fault is not None and self.fault.at == self.calls else ""
 
     def heard(self, text: str) -> None:
         if self._pushing(text):
@@ -95,22 +112,35 @@ class WireHttp:
 
     def request(self, verb: str, url: str, **given: Any) -> WireAnswer:
         sent = given.get("json") or given.get("params") or given.get("data") or {}
+        fault = self._wires.call()
+        if fault in _SLACK_REFUSALS:
+            return WireAnswer(*_SLACK_REFUSALS[fault])
         body, act = self._wires.world.slack(url.rpartition("/api/")[2], dict(sent))
         if act is not None:
             method = url.rpartition("/")[2]
             self._wires.outside(method, act, "thread.post" if method == "chat.postMessage" else "")
-        return WireAnswer({"ok": True, **body})
+        return WireAnswer({"ok": True, **body}, lost=fault == "lost")
+
+
+_SLACK_REFUSALS: dict[str, tuple[dict[str, Any], int]] = {
+    "refused": ({"ok": False, "error": "internal_error"}, 500),
+    "limited": ({"ok": False, "error": "ratelimited"}, 429),
+}
 
 
 class WireAnswer:
-    content_type, status = "application/json", 200
+    content_type = "application/json"
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], status: int = 200, lost: bool = False) -> None:
         self._body = body
-        self.headers: dict[str, str] = {}
+        self._lost = lost
+        self.status = status
+        self.headers = {"Retry-After": "1"} if status == 429 else {}
 
     async def __aenter__(self) -> WireAnswer:
         await asyncio.sleep(0.05)  # others have their turn while an answer is on its way
+        if self._lost:
+            raise aiohttp.ServerDisconnectedError
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -163,7 +193,7 @@ class WireBot(Bot):
         pass
 
     async def _mirrors(self, folder: DataFolder) -> Mirrors:
-        git = GitStandIn(lambda: self.wires.world.remote, self.wires.outside)
+        git = GitStandIn(lambda: self.wires.world.remote, self.wires.outside, self.wires.call)
         mirrors = Mirrors(folder.mirrors, git=git)
         mirrors.sweep()
         return mirrors
@@ -215,6 +245,9 @@ def _noticed_commits(wires: Wires) -> Iterator[None]:
 _ALONE = ("state", "index")
 
 
+_GITHUB_REFUSALS = {"refused": 502, "limited": 429}
+
+
 @contextmanager
 def _wired_github(wires: Wires) -> Iterator[None]:
     class Connection:
@@ -224,10 +257,15 @@ def _wired_github(wires: Wires) -> Iterator[None]:
             pass
 
         def request(self, verb: str, url: str, body: Any, headers: Any, stream: bool = False) -> None:
+            fault = wires.call()
             status, answer, act = wires.world.github(verb, url, body or "")
+            if fault in _GITHUB_REFUSALS:
+                status, answer, act = _GITHUB_REFUSALS[fault], {"message": fault}, None
             if act is not None:
                 kind = "pull_request" if verb == "POST" else "pull_request.update"
                 wires.outside(f"{verb} {url.partition('?')[0].removeprefix(API)}", act, kind)
+            if fault == "lost":
+                raise ConnectionResetError(fault)
             self._answer = SimpleNamespace(
                 status=status,
                 getheaders=lambda: [("content-type", "application/json")],

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from crash_bot import WireBot, wired
+from crash_bot import Fault, WireBot, wired
 from crash_loop import DeterministicLoop, Stalled
 from crash_world import Outside
 
@@ -205,6 +205,25 @@ def with_a_zombie(scenario: Scenario, folder: Path, first_wrong: bool = False, a
     return found
 
 
+def with_faults(scenario: Scenario, folder: Path, kinds: Sequence[str]) -> Found:
+    """Each call to the outside, one at a time, fails in each of these ways."""
+    found = Found()
+    for kind in kinds:
+        number, last = 0, 1
+        while number < last:
+            number += 1
+            here = folder / f"{kind}-{number}"
+            here.mkdir(parents=True)
+            walk = _Walk(scenario, here, Outside())
+            walk.fault = Fault(number, kind)
+            wrong = walk.to_the_end() + [f"a prompt {state}" for state in walk.states() if state == "failed"]
+            found.wrong += [f"{scenario.name}, call {number} {kind}: {each}" for each in wrong]
+            last = max(last, walk.calls)
+            found.tried += 1
+            shutil.rmtree(here)
+    return found
+
+
 def _points(scenario: Scenario, folder: Path) -> list[str]:
     """The names of all points there are without a crash."""
     folder.mkdir(parents=True)
@@ -219,6 +238,7 @@ class _Walk:
     """One boot, from its start until nothing is owed any more."""
 
     usurped_at = 0  # the point at which another boot takes over, if any
+    fault: Fault | None = None
     usurping: asyncio.Task[None] | None = None
 
     def __init__(self, scenario: Scenario, folder: Path, world: Outside) -> None:
@@ -228,7 +248,7 @@ class _Walk:
         self._done = False
         self._digests: dict[str, tuple[int, str]] = {}
         self.here: Callable[[str, Callable[[], str]], None] = lambda point, signature: None
-        self.count = 0
+        self.count = self.calls = 0
         self._heir: Sessions | None = None
         self._bot: WireBot
 
@@ -237,6 +257,7 @@ class _Walk:
         asyncio.set_event_loop(loop)
         limits, asks = self._scenario.limits, self._scenario.asks
         with wired(self._folder, self._world, self._hit, limits, asks) as self._bot, _clock(loop):
+            self._bot.wires.fault = self.fault
             if not self._scenario.redelivers:
                 self._world.give_up()
             stalled: list[str] = []
@@ -244,7 +265,7 @@ class _Walk:
                 loop.run_until(self._bot.start(), self._settled)
             except Stalled as silence:
                 stalled = [str(silence)]
-            self._done = True
+            self._done, self.calls = True, self._bot.wires.calls
             loop.run_until(self._close(), lambda: True)
         loop.close()
         asyncio.set_event_loop(None)

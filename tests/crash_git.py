@@ -22,6 +22,7 @@ Objects = dict[str, dict[str, Any]]
 Environment = Mapping[str, str]
 Answer = tuple[int, str]  # exit code and output
 WriteOutside = Callable[[str, Callable[[], Any], str], Any]  # what it is, what it does, whose effect it is
+_REMOTE = ("fetch", "ls-remote", "push")
 PACK = b"PACK of a stand-in "
 
 
@@ -100,10 +101,14 @@ class Folder(Store):
 class GitStandIn(Git):
     """Runs no program. `remote` is the repository on the code host; `outside` does a write there."""
 
-    def __init__(self, remote: Callable[[], Store], outside: WriteOutside) -> None:
+    def __init__(
+        self, remote: Callable[[], Store], outside: WriteOutside, call: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`call` is asked before each contact with the code host what failure it meets, "" for none."""
         super().__init__()
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_outside", outside)
+        object.__setattr__(self, "_call", call)
 
     async def run(
         self,
@@ -118,7 +123,12 @@ class GitStandIn(Git):
         ok: tuple[int, ...] = (0,),
     ) -> Output:
         data = stdin if isinstance(stdin, bytes) else stdin.read()
+        fault = self._call() if args[0] in _REMOTE else ""
+        if fault in ("refused", "limited"):
+            raise GitFailure(f"{what}: the remote could not be reached", FailureKind.UNREACHABLE)
         code, out = self._command(list(args), git_dir, data, env or {})
+        if fault:
+            raise GitFailure(f"{what}: the answer was lost", FailureKind.UNREACHABLE)
         if code not in ok:
             raise GitFailure(f"{what or args[0]}: git ended with {code}. Git said: {out}")
         return Output(code, out.encode())
