@@ -175,6 +175,7 @@ async def test_a_mention_where_the_bot_is_not_says_so_quietly(page: Page, slack:
     await expect(rows(page)).to_have_count(2)
     await expect(page.locator(".unheard")).to_have_count(1)
     await page.locator(f"[data-channel={WEB}]").click()
+    await expect(rows(page)).to_have_count(1)  # the other channel's two are gone
     await expect(rows(page)).to_contain_text("here you are")
     await expect(page.locator(".unheard")).to_have_count(0)
 
