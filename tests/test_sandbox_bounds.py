@@ -15,6 +15,8 @@ from bot.sandbox_io import run
 from plugins.sandbox_runner import local, watch
 from plugins.sandbox_runner.local import LocalProvider
 
+pytestmark = pytest.mark.proof("inside")
+
 EAT = "data = []\nwhile True: data.append(b'x' * 1048576)"
 
 

@@ -16,6 +16,8 @@ from bot import Sandbox, SandboxSpec
 from bot.sandbox_io import run
 from plugins.sandbox_runner.local import LocalProvider
 
+pytestmark = pytest.mark.proof("inside")
+
 CTYPES = """
 import ctypes, errno, os, struct
 libc = ctypes.CDLL(None, use_errno=True)

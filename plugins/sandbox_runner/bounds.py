@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 from bot import Bound, Limits
 from plugins.sandbox_runner.cgroups import Hierarchy
 from plugins.sandbox_runner.watch import most_files
+
+FEWEST_OPEN_FILES = 1024  # what programs everywhere can count on
+OPEN_FILES_PER_MIB = 512  # one takes a kibibyte or two of the kernel's memory
+FILE_MAX = Path("/proc/sys/fs/file-max")
+
+
+def most_open_files(limits: Limits) -> int:
+    """Of one program. All of a sandbox together cannot use up what the host has, nor much of its memory."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    together = min(int(FILE_MAX.read_text()) // 4, OPEN_FILES_PER_MIB * limits.memory_mib)
+    return min(hard, max(FEWEST_OPEN_FILES, together // limits.processes))
 
 
 def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bound]:
@@ -17,6 +31,7 @@ def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bo
         Bound("memory", f"{limits.memory_mib} MiB", "memory" in held, memory),
         Bound("processors", f"{limits.cores:g}", "cpu" in held, cpu),
         Bound("processes", str(limits.processes), True, "RLIMIT_NPROC in a user namespace of its own"),
+        Bound("open files", f"{most_open_files(limits)} a program", True, "RLIMIT_NOFILE"),
         Bound("size of one file", f"{limits.disk_mib} MiB", True, "RLIMIT_FSIZE"),
         Bound(
             "disk", f"{limits.disk_mib} MiB", False, f"added up every 10 s, then the sandbox ends; {files}"

@@ -11,6 +11,7 @@ started by root the program runs as the given user; otherwise inside a user name
     cgroup FILE           join by writing to this cgroup.procs
     cpus LIST             run on these processors only ("0,1")
     fsize BYTES           no file grows beyond this
+    nofile NUMBER         no process opens more files than this
     bind SOURCE PLACE     the host's SOURCE, with what is mounted below it
     dir PLACE · file PLACE TEXT · link TARGET PLACE
     overlay LOWER UPPER WORK PLACE     all on the stage
@@ -86,6 +87,9 @@ def limit(ops: list[Op]) -> None:
             os.sched_setaffinity(0, {int(cpu) for cpu in arguments[0].split(",")})
         elif op == "fsize":
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(arguments[0]), int(arguments[0])))
+        elif op == "nofile":
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, int(arguments[0])), int(arguments[0])))
 
 
 def write(path: str, text: str) -> None:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from bot import Bound, Limits, SandboxError, SandboxId, SandboxSpec, SnapshotId
 from plugins.sandbox_runner import layout, users
-from plugins.sandbox_runner.bounds import table
+from plugins.sandbox_runner.bounds import most_open_files, table
 from plugins.sandbox_runner.cgroups import Group, Hierarchy, find
 from plugins.sandbox_runner.sandbox import LocalSandbox
 from plugins.sandbox_runner.settings import Settings
@@ -236,7 +236,7 @@ async def whole(step: Callable[[], T]) -> T:
 
 
 def bounds_ops(group: Group | None, limits: Limits) -> list[str]:
-    ops: list[str] = []
+    ops = ["nofile", str(most_open_files(limits))]
     for join in [] if group is None else group.joins():
         ops += ["cgroup", join]
     if group is None or "cpu" not in group.folders:
