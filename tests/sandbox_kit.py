@@ -42,6 +42,10 @@ async def python(sandbox: Sandbox, script: str) -> Completed:
     return await run(sandbox, ["python3", "-I", "-S", "-c", script])
 
 
+def is_hard(provider: LocalProvider, what: str) -> bool:
+    return next(bound.hard for bound in provider.bounds(LIMITS) if bound.what == what)
+
+
 def pidfds_of(mark: str) -> list[int]:
     """Descriptors of the host's processes that have this mark in their arguments."""
     found = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sandbox_kit import LIMITS, a_provider, python, sh
+from sandbox_kit import LIMITS, a_provider, is_hard, python, sh
 
 from bot import Sandbox, SandboxError, SandboxGone, SandboxSpec
 from bot.sandbox_io import run
@@ -29,10 +29,6 @@ async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
 @pytest.fixture
 async def sandbox(provider: LocalProvider) -> Sandbox:
     return await provider.create(SandboxSpec(LIMITS))
-
-
-def is_hard(provider: LocalProvider, what: str) -> bool:
-    return next(bound.hard for bound in provider.bounds(LIMITS) if bound.what == what)
 
 
 async def test_a_fork_bomb_stops_at_the_bound_of_processes(sandbox: Sandbox) -> None:
@@ -66,19 +62,6 @@ async def test_files_in_tmp_count_as_memory(sandbox: Sandbox) -> None:
     said = await sh(sandbox, "for n in 1 2; do head -c 200M /dev/zero > /tmp/$n; done; du -sm /tmp")
     assert "No space left" in said
     assert int(said.split()[-2]) <= LIMITS.memory_mib // 2
-
-
-async def test_without_control_groups_memory_is_watched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "find", lambda parent: None)  # as on a machine that lets us make none
-    monkeypatch.setattr(watch, "MEMORY_SECONDS", 0.05)
-    async with a_provider(tmp_path / "data") as provider:
-        assert not is_hard(provider, "memory")
-        sandbox = await provider.create(SandboxSpec(replace(LIMITS, memory_mib=100)))
-        process = await sandbox.exec(["python3", "-c", "x = b'x' * 200_000_000; input()"])
-        with pytest.raises(SandboxGone, match="bound of 100 MiB of memory"):
-            await process.wait()
 
 
 async def test_the_disk_is_watched(provider: LocalProvider, monkeypatch: pytest.MonkeyPatch) -> None:

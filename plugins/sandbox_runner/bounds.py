@@ -12,6 +12,7 @@ from plugins.sandbox_runner.watch import most_files
 FEWEST_OPEN_FILES = 1024  # what programs everywhere can count on
 OPEN_FILES_PER_MIB = 512  # one takes a kibibyte or two of the kernel's memory
 FILE_MAX = Path("/proc/sys/fs/file-max")
+WHEN = "every 10 s, within a second or two when the disk fills fast"
 
 
 def most_open_files(limits: Limits) -> int:
@@ -24,7 +25,9 @@ def most_open_files(limits: Limits) -> int:
 def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bound]:
     held = {} if hierarchy is None else hierarchy.parents
     group = "" if hierarchy is None else f"control group, version {hierarchy.version}"
-    memory = group if "memory" in held else "private memory added up every second, then the sandbox ends"
+    memory = (
+        group if "memory" in held else "added up every second, but for shared segments; then the sandbox ends"
+    )
     cpu = group if "cpu" in held else "pinned to some processors, which a program may undo"
     files = "an overlay" if overlay else "plain folders, as overlays do not work here"
     return [
@@ -33,10 +36,8 @@ def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bo
         Bound("processes", str(limits.processes), True, "RLIMIT_NPROC in a user namespace of its own"),
         Bound("open files", f"{most_open_files(limits)} a program", True, "RLIMIT_NOFILE"),
         Bound("size of one file", f"{limits.disk_mib} MiB", True, "RLIMIT_FSIZE"),
-        Bound(
-            "disk", f"{limits.disk_mib} MiB", False, f"added up every 10 s, then the sandbox ends; {files}"
-        ),
-        Bound("files", str(most_files(limits)), False, "counted every 10 s, then the sandbox ends"),
+        Bound("disk", f"{limits.disk_mib} MiB", False, f"added up {WHEN}, then the sandbox ends; {files}"),
+        Bound("files", str(most_files(limits)), False, f"counted {WHEN}, then the sandbox ends"),
         Bound("files in memory", "part of the memory", True, "a size on each tmpfs: /tmp, /run, /dev/shm"),
         Bound("life", f"{limits.wall_seconds} s", True, "the bot ends it; it dies with the bot"),
         Bound("network", "none", True, "a network namespace of its own with loopback alone"),

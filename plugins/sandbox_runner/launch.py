@@ -110,6 +110,26 @@ def own_namespaces() -> None:
         raise Refused("user namespace", str(error), REFUSED_NAMESPACE) from error
 
 
+def quarter() -> dict[str, str]:
+    """Of the watches on files that one user has in all, what a sandbox of an ordinary user's may take."""
+    names = [f"/proc/sys/user/max_inotify_{what}" for what in ("instances", "watches")]
+    return {name: str(int(read(name)) // 4) for name in names if os.access(name, os.R_OK)}
+
+
+def leave_the_rest(supplies: dict[str, str]) -> None:
+    """Bound this user namespace, unless settings of the kernel cannot be written, as in some containers."""
+    for name, value in supplies.items():
+        try:
+            write(name, value)
+        except OSError:
+            return
+
+
+def read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def build(ops: list[Op]) -> None:
     """Make the stage and stand on it; the host's root is gone afterwards."""
     mount("private mounts", "none", "/", "", MS_REC | MS_PRIVATE)
@@ -173,7 +193,9 @@ def run(ops: list[Op], program: list[str]) -> NoReturn:
     overlays = [arguments for op, arguments in ops if op == "overlay"]
     limit(ops)
     if user is None:
+        supplies = quarter()
         own_namespaces()
+        leave_the_rest(supplies)
     else:
         call("mount namespace", REFUSED_NAMESPACE, "unshare", CLONE_NEWNS)
     for overlay in overlays:

@@ -45,7 +45,7 @@ class LocalSandbox:
         asyncio.get_running_loop().add_reader(started.first, self._on_emptied)
         started.control.ended.add_done_callback(self._on_hang_up)
         self._watch(watch.wall(limits, self._hit))
-        self._watch(watch.disk(limits, tree, self._hit))
+        self._watch(watch.disk(limits, tree, started.process.pid, self._hit))
         if group is None or "memory" not in group.folders:
             self._watch(watch.memory(limits, started.process.pid, self._hit))
 

@@ -9,14 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot import Limits, SandboxError
+from plugins.sandbox_runner.processes import family, nameless_files, private_memory, tmpfs_memory
 from plugins.sandbox_runner.trees import Tree
 
 DISK_SECONDS = 10.0
+GLANCE_SECONDS = 1.0
 MEMORY_SECONDS = 1.0
 FILES_PER_MIB = 64
 FEWEST_FILES = 50_000
-SHARE = 20  # a look at the disk may take a twentieth of the time at most
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SHARE = 20  # a look may take a twentieth of the time at most,
+HURRIED_SHARE = 4  # or a quarter while the disk is filling up
 
 Ender = Callable[[str], None]
 
@@ -26,21 +28,43 @@ async def wall(limits: Limits, end: Ender) -> None:
     end(f"its bound of {limits.wall_seconds} s of life was reached")
 
 
-async def disk(limits: Limits, tree: Tree, end: Ender) -> None:
+async def disk(limits: Limits, tree: Tree, root: int, end: Ender) -> None:
+    """`root` is the host's number of the process whose descendants may hold files that have no name."""
     loop = asyncio.get_running_loop()
-    pause = DISK_SECONDS
+    used, files, took = 0, 0, 0.0
     while True:
-        await asyncio.sleep(pause)
+        await due(tree.folder, took, limits.disk_mib - used, most_files(limits) - files)
         before = loop.time()
         with suppress(SandboxError):  # unreadable now, looked at again next time
             used, files = await tree.used()
+            used += (await asyncio.to_thread(nameless_files, family(root)))[0] >> 20
             if used > limits.disk_mib:
                 end(f"its bound of {limits.disk_mib} MiB of disk was reached ({used} MiB)")
                 return
             if files > most_files(limits):
                 end(f"its bound of {most_files(limits)} files was reached ({files})")
                 return
-        pause = max(DISK_SECONDS, SHARE * (loop.time() - before))
+        took = loop.time() - before
+
+
+async def due(folder: Path, took: float, mib_left: int, files_left: int) -> None:
+    """Wait for the next look: less long when the disk has meanwhile lost all the sandbox may still take."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + max(DISK_SECONDS, SHARE * took)
+    mib, files = free(folder)
+    await asyncio.sleep(HURRIED_SHARE * took)
+    while mib_left >= 0 and files_left >= 0 and (left := end - loop.time()) > 0:
+        await asyncio.sleep(min(left, GLANCE_SECONDS))
+        mib_before, files_before = mib, files
+        mib, files = free(folder)
+        mib_left -= max(0, mib_before - mib)  # what others free meanwhile makes up for nothing
+        files_left -= max(0, files_before - files)
+
+
+def free(folder: Path) -> tuple[int, int]:
+    """What the disk it is on has left, in MiB and in files."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >> 20, found.f_favail
 
 
 def most_files(limits: Limits) -> int:
@@ -50,27 +74,19 @@ def most_files(limits: Limits) -> int:
 
 async def memory(limits: Limits, root: int, end: Ender) -> None:
     """`root` is the host's number of the process whose descendants are counted."""
+    loop = asyncio.get_running_loop()
+    pause = MEMORY_SECONDS
     while True:
-        await asyncio.sleep(MEMORY_SECONDS)
+        await asyncio.sleep(pause)
+        before = loop.time()
         used = await asyncio.to_thread(used_memory_mib, root)
         if used > limits.memory_mib:
             end(f"its bound of {limits.memory_mib} MiB of memory was reached ({used} MiB)")
             return
+        pause = max(MEMORY_SECONDS, SHARE * (loop.time() - before))
 
 
-def used_memory_mib(root: int, proc: Path = Path("/proc")) -> int:
-    """Private memory of a process and all its descendants."""
-    children: dict[int, list[int]] = {}
-    for entry in proc.iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    todo, pages = [root], 0
-    while todo:
-        process = todo.pop()
-        todo += children.get(process, [])
-        with suppress(OSError):
-            _, resident, shared, *_ = (proc / str(process) / "statm").read_text().split()
-            pages += int(resident) - int(shared)
-    return pages * PAGE_BYTES >> 20
+def used_memory_mib(root: int) -> int:
+    """Of a sandbox: what its processes have for themselves, and what lies in files that are memory."""
+    processes = family(root)
+    return private_memory(processes) + nameless_files(processes)[1] + tmpfs_memory(processes) >> 20
