@@ -15,8 +15,6 @@ from bot.sandbox_io import run
 from plugins.sandbox_runner import local, watch
 from plugins.sandbox_runner.local import LocalProvider
 
-pytestmark = pytest.mark.proof("inside")
-
 EAT = "data = []\nwhile True: data.append(b'x' * 1048576)"
 
 
@@ -31,6 +29,7 @@ async def sandbox(provider: LocalProvider) -> Sandbox:
     return await provider.create(SandboxSpec(LIMITS))
 
 
+@pytest.mark.proof("inside")
 async def test_a_fork_bomb_stops_at_the_bound_of_processes(sandbox: Sandbox) -> None:
     bomb = (
         "import os, time\nn = 0\ntry:\n  while True:\n    if os.fork() == 0: time.sleep(1000)\n    n += 1\n"
@@ -47,6 +46,7 @@ async def test_a_fork_bomb_stops_at_the_bound_of_processes(sandbox: Sandbox) -> 
     assert await sandbox.alive()
 
 
+@pytest.mark.proof("inside")
 async def test_where_the_kernel_bounds_memory_only_the_eater_ends(
     provider: LocalProvider, sandbox: Sandbox
 ) -> None:
@@ -58,12 +58,14 @@ async def test_where_the_kernel_bounds_memory_only_the_eater_ends(
     assert await sh(sandbox, "echo still here") == "still here\n"
 
 
+@pytest.mark.proof("inside")
 async def test_files_in_tmp_count_as_memory(sandbox: Sandbox) -> None:
     said = await sh(sandbox, "for n in 1 2; do head -c 200M /dev/zero > /tmp/$n; done; du -sm /tmp")
     assert "No space left" in said
     assert int(said.split()[-2]) <= LIMITS.memory_mib // 2
 
 
+@pytest.mark.proof("inside")
 async def test_the_disk_is_watched(provider: LocalProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
     sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=20)))
@@ -74,6 +76,7 @@ async def test_the_disk_is_watched(provider: LocalProvider, monkeypatch: pytest.
         await process.wait()
 
 
+@pytest.mark.proof("inside")
 async def test_files_are_counted_even_when_they_are_empty(
     provider: LocalProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +89,7 @@ async def test_files_are_counted_even_when_they_are_empty(
         await process.wait()
 
 
+@pytest.mark.proof("inside")
 async def test_one_file_cannot_outgrow_the_disk(provider: LocalProvider) -> None:
     sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
     done = await run(sandbox, ["/bin/sh", "-c", "head -c 40M /dev/zero > big"])
@@ -93,6 +97,7 @@ async def test_one_file_cannot_outgrow_the_disk(provider: LocalProvider) -> None
     assert await sh(sandbox, "stat -c %s big") == f"{16 << 20}\n"
 
 
+@pytest.mark.proof("inside")
 async def test_a_snapshot_cannot_outgrow_the_disk(provider: LocalProvider, tmp_path: Path) -> None:
     sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
     await sh(sandbox, "head -c 12M /dev/urandom > one; head -c 12M /dev/urandom > two")
@@ -116,6 +121,7 @@ async def test_a_program_that_cannot_be_named_is_refused(sandbox: Sandbox, argv:
         await sandbox.exec(argv)
 
 
+@pytest.mark.proof("inside")
 async def test_a_kill_after_the_end_still_ends_what_was_started(sandbox: Sandbox) -> None:
     process = await sandbox.exec(["/bin/sh", "-c", "sleep 7531 >/dev/null 2>&1 & echo up"])
     assert await process.wait() == 0

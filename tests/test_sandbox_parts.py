@@ -69,6 +69,7 @@ def test_the_filter_refuses_and_allows(
     ]
 
 
+@pytest.mark.proof("inside")
 def test_other_tables_of_calls_lead_nowhere() -> None:
     assert verdict("x86_64", 0, arch=0x40000003) == ENOSYS  # 32 bit
     assert verdict("x86_64", 0x40000000 | 165) == ENOSYS  # x32
@@ -117,6 +118,7 @@ async def start(control: Control, ends: Ends) -> asyncio.Task[int]:
     return starting
 
 
+@pytest.mark.proof("inside")
 @pytest.mark.parametrize(
     "record",
     [
@@ -139,6 +141,7 @@ async def test_a_record_nobody_asked_for_ends_the_talk(inside: Inside, record: b
         await starting
 
 
+@pytest.mark.proof("inside")
 @pytest.mark.parametrize("code", [-1, 256, 2**31 - 1])
 async def test_an_impossible_exit_code_ends_the_talk(inside: Inside, code: int) -> None:
     control, hostile = inside
@@ -151,6 +154,7 @@ async def test_an_impossible_exit_code_ends_the_talk(inside: Inside, code: int) 
     assert ends.code is None
 
 
+@pytest.mark.proof("inside")
 async def test_a_program_ends_once(inside: Inside) -> None:
     control, hostile = inside
     ends = Ends()
@@ -162,6 +166,7 @@ async def test_a_program_ends_once(inside: Inside) -> None:
     assert ends.code == 3
 
 
+@pytest.mark.proof("inside")
 async def test_descriptors_it_sends_are_dropped(inside: Inside) -> None:
     control, hostile = inside
     starting = await start(control, Ends())
@@ -172,6 +177,7 @@ async def test_descriptors_it_sends_are_dropped(inside: Inside) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.proof("inside")
 async def test_a_silent_end_is_noticed(inside: Inside) -> None:
     control, hostile = inside
     hostile.close()

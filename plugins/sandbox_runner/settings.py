@@ -1,4 +1,4 @@
-"""What can be configured in `[plugins.sandbox_runner]`."""
+"""What can be configured in `[sandbox_runner]`."""
 
 from __future__ import annotations
 

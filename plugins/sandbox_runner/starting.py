@@ -137,7 +137,7 @@ def failure(code: int, said: str) -> SandboxError:
         return OverlayRefused(f"This file system takes no overlay ({said}).")
     if "become user" in said:
         return SandboxError(
-            f"The sandbox's user does not exist here ({said}). Set sandbox_user in [plugins.sandbox_runner] "
+            f"The sandbox's user does not exist here ({said}). Set sandbox_user in [sandbox_runner] "
             "to the first of a range of free user ids that this container maps."
         )
     return SandboxError(f"A sandbox could not be started: {said or f'bwrap ended with {code}'}")

@@ -46,5 +46,5 @@ def lease(first: int, count: int) -> UserLease:
         return UserLease(user, descriptor)
     raise SandboxError(
         f"All {count} sandbox users from {first} on are in use. "
-        "Raise sandbox_users in [plugins.sandbox_runner], or end some sessions."
+        "Raise sandbox_users in [sandbox_runner], or end some sessions."
     )
