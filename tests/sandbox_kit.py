@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 
 from bot import Limits, Sandbox, SandboxSpec
 from bot.sandbox_io import Completed, run
 from plugins.sandbox_runner.local import LocalProvider
 from plugins.sandbox_runner.settings import Settings
 
+ATTACKS = Path(__file__).parent / "data" / "attacks.py"
 LIMITS = Limits(memory_mib=512, cores=1, disk_mib=256, processes=64, wall_seconds=300)
+
+
+def load(program: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(program.stem, program)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+attacks = load(ATTACKS)
 
 
 @asynccontextmanager

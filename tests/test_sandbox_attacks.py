@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import importlib.util
 import json
 import os
 import secrets
@@ -19,11 +18,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from sandbox_kit import LIMITS, a_provider, all_ended, sh, wait_for_pidfds
+from sandbox_kit import ATTACKS, LIMITS, a_provider, all_ended, attacks, sh, wait_for_pidfds
 
 from bot import Sandbox, SandboxSpec
 from bot.sandbox_io import run, write_files
@@ -33,24 +31,11 @@ from plugins.sandbox_runner.local import LocalProvider
 
 pytestmark = pytest.mark.proof("inside")
 
-PROGRAM = Path(__file__).parent / "data" / "attacks.py"
 ALLOW_ALL = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
 IS_ROOT = os.geteuid() == 0
 IPC_CREAT, IPC_RMID = 0o1000, 0
 CAP_SYS_RESOURCE, CAP_SYSLOG = 1 << 24, 1 << 34
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("attacks", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-attacks = load()
 
 
 class Host:
@@ -103,7 +88,7 @@ class Host:
             "doomed": str(self.doomed),
             "other": str(self._other),
             "sandboxes": str(self._sandboxes),
-            "code": str(PROGRAM),
+            "code": str(ATTACKS),
             "abstract": self.abstract,
             "socket": str(self.socket),
             "shared": self.shared,
@@ -193,7 +178,7 @@ def outcomes(lines: bytes) -> dict[str, str]:
 
 
 async def inside(sandbox: Sandbox, host: Host) -> dict[str, str]:
-    await write_files(sandbox, sandbox.workspace, {"attacks.py": PROGRAM.read_bytes()})
+    await write_files(sandbox, sandbox.workspace, {"attacks.py": ATTACKS.read_bytes()})
     targets = json.dumps(host.targets("/workspace", inside=True))
     done = await run(sandbox, ["python3", "-I", "-S", "attacks.py", targets])
     assert done.code == 0, done.stderr
@@ -207,7 +192,7 @@ async def outside(folder: Path, host: Host) -> dict[str, str]:
     targets = json.dumps(host.targets(str(folder), inside=False))
     process = await asyncio.create_subprocess_exec(
         *careful,
-        *(sys.executable, "-I", "-S", str(PROGRAM), targets),
+        *(sys.executable, "-I", "-S", str(ATTACKS), targets),
         stdout=subprocess.PIPE,
         pass_fds=[host.inherited],
         start_new_session=True,

@@ -7,11 +7,12 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from errno import EAFNOSUPPORT, ENOSYS, EPERM
 from pathlib import Path
 
 import pytest
+from sandbox_kit import attacks
 
 from bot import Limits, SandboxError, SandboxGone
 from plugins.sandbox_runner import seccomp
@@ -67,6 +68,26 @@ def test_the_filter_refuses_and_allows(
         EPERM,
         ALLOWED,
     ]
+
+
+@pytest.mark.proof("inside")
+@pytest.mark.parametrize("machine", ARCHES)
+def test_the_filter_alone_refuses_each_call_that_is_attacked(
+    machine: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever rights there are besides: of each, that it is refused elsewhere must not hide a lost rule."""
+    both = {name: (numbers[machine == "aarch64"], numbers[2]) for name, numbers in attacks.CALLS.items()}
+    calls = {name: (number, errno) for name, (number, errno) in both.items() if number is not None}
+    got = {name: verdict(machine, number) for name, (number, _) in calls.items()}
+    assert got == {name: errno for name, (_, errno) in calls.items()}
+    record_property("cases", len(calls))
+
+
+@pytest.mark.proof("inside")
+def test_every_call_the_filter_refuses_is_attacked() -> None:
+    tried = {numbers[:2] for numbers in attacks.CALLS.values()}
+    rules = {**seccomp._DENIED, **seccomp._MISSING}
+    assert {name for name, numbers in rules.items() if numbers not in tried} == set()
 
 
 @pytest.mark.proof("inside")
