@@ -24,6 +24,7 @@ def arguments(base, **more):
     }
 
 
+@pytest.mark.proof("output")
 async def test_the_commit_has_our_author_committer_and_trailers_and_none_of_the_agents_commits(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -93,6 +94,7 @@ async def test_work_is_never_committed_on_another_commit_than_it_was_done_on(tmp
         ({"author": GitIdentity("Ada", "")}, "cannot be the e-mail"),
     ],
 )
+@pytest.mark.proof("output")
 async def test_strange_names_are_refused(tmp_path, more, words):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -103,6 +105,7 @@ async def test_strange_names_are_refused(tmp_path, more, words):
                 await commit_turn(w.mirror, collected, **arguments(base, **more))
 
 
+@pytest.mark.proof("output")
 async def test_a_name_cannot_end_its_own_line(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -117,6 +120,7 @@ async def test_a_name_cannot_end_its_own_line(tmp_path):
         assert lines[2].count("<") == 1
 
 
+@pytest.mark.proof("output")
 def test_messages_lose_invented_trailers_control_characters_and_endless_text():
     text = commit_message(
         "Fix\x1b[31m it\n\nWhy.\nSigned-off-by: Boss <b@x>\n  CO-AUTHORED-BY: e\nmore\u202e", [BEN]
@@ -166,6 +170,7 @@ async def test_a_diff_is_cut_at_its_bound_and_says_so(tmp_path):
         assert cut
 
 
+@pytest.mark.proof("output")
 async def test_a_diff_runs_no_program_that_the_repository_names(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -197,6 +202,7 @@ async def test_a_diff_runs_no_program_that_the_repository_names(tmp_path):
         ("Fixes #\u200b1 [skip\u200b ci] @\u200bada", "Fixes # 1 (skip ci) @ ada"),
     ],
 )
+@pytest.mark.proof("output")
 def test_an_agents_words_close_nothing_call_nobody_and_skip_no_checks(said, written):
     """In the subject as in the body, and still readable."""
     assert commit_message(said, []) == f"{written}\n"
@@ -205,5 +211,6 @@ def test_an_agents_words_close_nothing_call_nobody_and_skip_no_checks(said, writ
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\u2029", "\n\n"])
 @pytest.mark.parametrize("trailer", ["skip-checks: true", "Request-Checks:true", "Signed-off-by: Boss <b@x>"])
+@pytest.mark.proof("output")
 def test_trailers_are_found_whatever_ends_the_line_before_them(end, trailer):
     assert commit_message(f"Subject{end}{trailer}", []) == "Subject\n"

@@ -40,6 +40,7 @@ async def test_an_honest_change_is_collected_and_the_quarantine_is_gone_afterwar
         assert list(w.mirror.scratch.iterdir()) == []
 
 
+@pytest.mark.proof("output")
 async def test_nothing_is_left_when_the_stream_breaks_or_the_caller_fails(tmp_path):
     async def broken():
         yield b"# v2"
@@ -53,6 +54,7 @@ async def test_nothing_is_left_when_the_stream_breaks_or_the_caller_fails(tmp_pa
         assert list(w.mirror.scratch.iterdir()) == []
 
 
+@pytest.mark.proof("output")
 async def test_what_is_no_bundle_is_refused(tmp_path):
     many = b"# v2 git bundle\n" * 9000
     async with world(tmp_path) as w:
@@ -61,6 +63,7 @@ async def test_what_is_no_bundle_is_refused(tmp_path):
             assert "did not hand out a git bundle" in await refusal(w, data, base)
 
 
+@pytest.mark.proof("output")
 async def test_a_bundle_larger_than_its_bound_is_cut_off_while_it_comes(tmp_path):
     taken = []
 
@@ -77,6 +80,7 @@ async def test_a_bundle_larger_than_its_bound_is_cut_off_while_it_comes(tmp_path
         assert len(taken) == 5
 
 
+@pytest.mark.proof("output")
 async def test_only_the_turns_ref_may_be_in_it(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -89,6 +93,7 @@ async def test_only_the_turns_ref_may_be_in_it(tmp_path):
         assert "and nothing else" in await refusal(w, two, base)
 
 
+@pytest.mark.proof("output")
 async def test_work_on_another_base_than_the_turns_is_refused(tmp_path):
     async with world(tmp_path) as w:
         old = await w.base()
@@ -107,6 +112,7 @@ async def test_an_unknown_base_is_an_error_before_anything_is_read(tmp_path):
                 pass
 
 
+@pytest.mark.proof("output")
 async def test_a_pack_that_lacks_objects_is_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -119,6 +125,7 @@ async def test_a_pack_that_lacks_objects_is_refused(tmp_path):
         assert "git refuses" in text or "incomplete" in text
 
 
+@pytest.mark.proof("output")
 async def test_a_damaged_pack_is_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -175,7 +182,9 @@ GIT_FOLDERS = [
 ]
 
 
-async def test_names_that_would_be_a_git_folder_somewhere_are_refused(tmp_path):
+@pytest.mark.proof("output")
+async def test_names_that_would_be_a_git_folder_somewhere_are_refused(tmp_path, record_property):
+    record_property("cases", len(GIT_FOLDERS))
     async with world(tmp_path) as w:
         base = await w.base()
         workspace = await w.workspace(base)
@@ -186,6 +195,7 @@ async def test_names_that_would_be_a_git_folder_somewhere_are_refused(tmp_path):
             assert (name, "git refuses" in text) == (name, True)
 
 
+@pytest.mark.proof("output")
 async def test_two_entries_of_one_name_are_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -204,6 +214,7 @@ async def test_two_entries_of_one_name_are_refused(tmp_path):
         ("y" * 200 + "/" + ("z" * 250 + "/") * 4 + "f", "longer than"),
     ],
 )
+@pytest.mark.proof("output")
 async def test_names_that_deceive_a_reader_are_refused(tmp_path, name, words):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -212,6 +223,7 @@ async def test_names_that_deceive_a_reader_are_refused(tmp_path, name, words):
         assert words in await refusal(w, await workspace.collect(base), base)
 
 
+@pytest.mark.proof("output")
 async def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -224,6 +236,7 @@ async def test_a_name_that_is_not_utf8_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "path", [".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", ".github/workflows"]
 )
+@pytest.mark.proof("output")
 async def test_a_workflow_change_needs_a_person_unless_it_is_allowed(tmp_path, path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -235,6 +248,7 @@ async def test_a_workflow_change_needs_a_person_unless_it_is_allowed(tmp_path, p
             assert collected.changed_files == 1
 
 
+@pytest.mark.proof("output")
 async def test_a_nested_repository_is_refused_and_the_text_says_what_to_do(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -248,6 +262,7 @@ async def test_a_nested_repository_is_refused_and_the_text_says_what_to_do(tmp_p
         assert "delete it" in text
 
 
+@pytest.mark.proof("output")
 async def test_changed_submodule_addresses_are_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -256,6 +271,7 @@ async def test_changed_submodule_addresses_are_refused(tmp_path):
         assert "needs a person" in await refusal(w, await workspace.collect(base), base)
 
 
+@pytest.mark.proof("output")
 async def test_a_submodule_address_that_is_a_command_is_refused_even_where_submodules_are_allowed(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -266,6 +282,7 @@ async def test_a_submodule_address_that_is_a_command_is_refused_even_where_submo
         )
 
 
+@pytest.mark.proof("output")
 async def test_links_out_of_the_repository_are_data_but_named(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -285,6 +302,7 @@ def test_leading_outside_is_about_where_a_link_ends():
     assert not leads_outside("a", "b/../c")
 
 
+@pytest.mark.proof("output")
 async def test_files_and_numbers_beyond_the_bounds_are_refused(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -297,6 +315,7 @@ async def test_files_and_numbers_beyond_the_bounds_are_refused(tmp_path):
         assert "more than 1 files" in await refusal(w, bundle, base, Policy(files=1))
 
 
+@pytest.mark.proof("output")
 async def test_a_tree_that_unfolds_without_end_is_stopped(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -312,6 +331,7 @@ async def test_a_tree_that_unfolds_without_end_is_stopped(tmp_path):
         assert "more than 5000 files" in text
 
 
+@pytest.mark.proof("output")
 async def test_a_blob_that_unpacks_to_more_than_memory_does_not_hurt(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -324,6 +344,7 @@ async def test_a_blob_that_unpacks_to_more_than_memory_does_not_hurt(tmp_path):
         assert "bomb is larger than 25 MiB" in await refusal(w, bundle, base, limits=limits)
 
 
+@pytest.mark.proof("output")
 async def test_what_hits_the_kernels_limits_is_told_apart_from_a_broken_bundle(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()

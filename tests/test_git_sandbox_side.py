@@ -167,7 +167,9 @@ SURVIVED = [
 ]
 
 
-async def test_the_work_comes_out_whatever_state_the_repository_is_in(tmp_path):
+@pytest.mark.proof("output")
+async def test_the_work_comes_out_whatever_state_the_repository_is_in(tmp_path, record_property):
+    record_property("cases", len(SURVIVED))
     async with world(tmp_path) as w:
         base = await w.base()
         for number, damage in enumerate(SURVIVED):
@@ -183,6 +185,7 @@ async def test_the_work_comes_out_whatever_state_the_repository_is_in(tmp_path):
             )
 
 
+@pytest.mark.proof("output")
 async def test_a_ruined_repository_is_collected_afresh_from_a_bundle(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -356,6 +359,7 @@ async def test_a_sync_finds_its_way_from_any_state(tmp_path):
             assert workspace.git("rev-parse", "HEAD") == new
 
 
+@pytest.mark.proof("output")
 async def test_paths_with_spaces_quotes_and_dashes_are_arguments_and_not_script(tmp_path):
     async with world(tmp_path) as w:
         base = await w.base()
@@ -365,11 +369,13 @@ async def test_paths_with_spaces_quotes_and_dashes_are_arguments_and_not_script(
 
 
 @pytest.mark.parametrize("output", [b"", b"fine\0", b"\xff\xfe"])
+@pytest.mark.proof("output")
 def test_an_answer_that_is_none_is_an_error(output):
     with pytest.raises(GitError, match="no clear answer"):
         parse_sync(output)
 
 
+@pytest.mark.proof("output")
 def test_endless_conflicts_are_cut():
     synced = parse_sync(b"conflicts\0" + b"".join(b"%d\0" % number for number in range(5000)))
     assert len(synced.conflicts) == 100

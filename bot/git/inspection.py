@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,13 @@ GITLINK, SYMLINK = "160000", "120000"
 PATH_BYTES = 1024
 LINK_BYTES = 4096
 LISTING_MIB = 1024
-_HIDING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # turn text around
+# What turns text around, takes no room or ends a line. Joiners stay: words and emoji need them.
+_HIDING = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+# Git reads none of these through a link, but other programs may.
+_GITS_OWN = frozenset({".gitattributes", ".gitignore", ".gitmodules", ".mailmap"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +118,10 @@ def check_entry(entry: Entry, policy: Policy) -> None:
     path = entry.path
     if entry.status != "D":
         _check_name(path)
-    folded = path.casefold()
-    if not policy.allow_workflows and (
-        folded == ".github/workflows" or folded.startswith(".github/workflows/")
-    ):
+    folded = _folded(path)
+    # A link in place of a folder above them would bring workflows in from elsewhere.
+    workflows = folded in (".github", ".github/workflows") or folded.startswith(".github/workflows/")
+    if workflows and not policy.allow_workflows:
         raise Refused(
             f"The turn changed {path}, and a change of workflows needs a person: they run with the "
             "repository's secrets. Make that part by hand, or allow workflow changes in the configuration."
@@ -125,13 +132,21 @@ def check_entry(entry: Entry, policy: Policy) -> None:
             f"The turn changed the submodule or nested repository {path}, which needs a person. If a "
             "repository was cloned into the workspace, ask to delete it or to put it elsewhere."
         )
+    if entry.mode == SYMLINK and posixpath.basename(folded) in _GITS_OWN:
+        raise Refused(f"{path} is a symbolic link where git wants a file; ask to make it a file.")
+
+
+def _folded(path: str) -> str:
+    """`path` as less exact file systems read it: no case, nothing unseen, no dots or spaces at ends."""
+    seen = "".join(c for c in unicodedata.normalize("NFC", path) if unicodedata.category(c) != "Cf")
+    return "/".join(name.rstrip(" .") for name in seen.casefold().split("/"))
 
 
 def _check_name(path: str) -> None:
     if len(path.encode()) > PATH_BYTES:
         raise Refused(f"The file name {path[:80]!r}… is longer than {PATH_BYTES} bytes; shorten it.")
-    if any(unicodedata.category(c) == "Cc" or c in _HIDING for c in path):
-        raise Refused(f"The file name {path!a} holds control characters; rename it.")
+    if _HIDING.search(path):
+        raise Refused(f"The file name {path!a} holds control characters or hidden ones; rename it.")
 
 
 async def _sizes(git: Git, git_dir: Path, entries: Sequence[Entry], bounds: Bounds) -> dict[str, int]:

@@ -132,8 +132,10 @@ async def _unpack(
     mirror: Mirror, git_dir: Path, file: IO[bytes], start: int, limits: QuarantineLimits
 ) -> None:
     file.seek(start)
-    # One thread keeps its memory predictable; --strict checks every object and that all they name is there.
-    args = ("index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={limits.bundle_mib * MIB}")
+    # One thread keeps its memory predictable; --strict checks every object and that all they name is there,
+    # and lets strange modes pass unless it is told.
+    strict = "--strict=badFilemode=error"
+    args = ("index-pack", "--stdin", "--fix-thin", strict, f"--max-input-size={limits.bundle_mib * MIB}")
     try:
         await mirror.git.run(
             *args,
@@ -144,9 +146,7 @@ async def _unpack(
             bounds=limits.bounds,
         )
     except GitFailure as error:
-        if error.kind is not FailureKind.FAILED:
-            raise
-        raise Refused(f"The sandbox's work holds something that git refuses. {error}") from None
+        raise _why(error, limits, "The sandbox's work holds something that git refuses.") from None
 
 
 async def _connected_tree(
@@ -159,7 +159,20 @@ async def _connected_tree(
         name = f"{commit}^{{commit}}^{{tree}}"
         output = await mirror.git.run("rev-parse", "--verify", name, git_dir=git_dir, bounds=limits.bounds)
     except GitFailure as error:
-        if error.kind is not FailureKind.FAILED:
-            raise
-        raise Refused(f"The sandbox's work is incomplete. {error}") from None
+        raise _why(error, limits, "The sandbox's work is incomplete.") from None
     return checked_sha(output.text)
+
+
+def _why(error: GitFailure, limits: QuarantineLimits, verdict: str) -> GitFailure:
+    """What to say of a check that did not end well: the verdict, or the bounds that it hit."""
+    if error.kind is FailureKind.FAILED:
+        return Refused(f"{verdict} {error}")
+    if error.kind is not FailureKind.TOO_LARGE:
+        return error
+    kernel = limits.kernel
+    return GitFailure(
+        f"The sandbox's work takes more than {kernel.memory_mib} MiB of memory, {kernel.cpu_seconds} s of a "
+        f"processor or {kernel.file_mib} MiB of disk to check, or nests its folders too deeply. "
+        "Ask for a smaller change.",
+        FailureKind.TOO_LARGE,
+    )
