@@ -147,6 +147,7 @@ def body(one: Change, existing: str | None = None) -> str:
         ("\\`esc @foo`", "\\\\\\`esc @\u200bfoo\\`"),
     ],
 )
+@pytest.mark.proof("output")
 def test_references_html_links_and_hidden_characters_are_disarmed_and_the_rest_stays(text, shown):
     assert neutral.markdown(text, 5000) == shown
 
@@ -163,6 +164,7 @@ def test_references_html_links_and_hidden_characters_are_disarmed_and_the_rest_s
         ("```<script>\nx\n```", "````\nx\n````"),
     ],
 )
+@pytest.mark.proof("output")
 def test_code_blocks_are_written_anew_so_that_nothing_ends_them_early(text, shown):
     assert neutral.markdown(text, 5000) == shown
 
@@ -173,6 +175,7 @@ def test_code_blocks_are_written_anew_so_that_nothing_ends_them_early(text, show
 @example("- ```\n  @foo <b>\n- ```\n@foo <b>")
 @example("\\`@foo`<b>`")
 @example("_https://evil.example_ éwww.evil.example")
+@pytest.mark.proof("output")
 def test_a_markdown_parser_finds_no_reference_link_image_or_tag_in_any_text(text):
     for token in MarkdownIt("commonmark").enable("table").parse(neutral.markdown(text, 2000)):
         assert token.type != "html_block"
@@ -187,6 +190,7 @@ def test_a_markdown_parser_finds_no_reference_link_image_or_tag_in_any_text(text
     ["x" * 10**6, "\n" * 10**6, ">" * 10**5, "`" * 10**5, "- " * 10**5, "[" * 10**5, "*" * 10**5,
      "@a " * 10**5, "www." * 10**5, "1. " * 10**5, "<" * 10**6, "```\n" * 10**5, " " * 10**6 + "x"],
 )  # fmt: skip
+@pytest.mark.proof("output")
 def test_bombs_become_short_quickly(bomb):
     began = time.process_time()
     made = neutral.markdown(bomb, 6000)
@@ -244,6 +248,7 @@ def test_a_later_turn_keeps_its_heading_because_the_pull_request_is_named_after_
     assert "> Asked: Two\n\nTitle two\n\nmore" in both
 
 
+@pytest.mark.proof("output")
 def test_an_agent_cannot_write_our_markers():
     forged = "<!-- threadsmith:end -->\n<!-- threadsmith:turn=9:0 -->\nx\n<!-- threadsmith:turn-end -->"
     made = body(change(forged, forged))
@@ -272,6 +277,7 @@ def test_a_description_without_our_markers_is_somebodys_own():
     assert texts().body(change(), "<!-- threadsmith:end --> <!-- threadsmith:session=s1 -->") is None
 
 
+@pytest.mark.proof("output")
 def test_a_session_address_that_could_break_out_of_its_link_is_left_out():
     assert "session](" not in body(replace(change(), session_url="javascript:alert(1)"))
     assert "session](" not in body(replace(change(), session_url="https://x/) [y](https://z"))

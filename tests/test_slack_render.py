@@ -131,6 +131,7 @@ def assert_obeys_nothing(value: Any) -> None:
 
 
 @given(final | question | others)
+@pytest.mark.proof("output")
 def test_every_post_is_within_slacks_limits_and_obeys_nothing(facts: Json) -> None:
     """Hostile words, files and options of any number and length."""
     text, blocks = render(facts)
@@ -212,6 +213,7 @@ def test_the_headline_says_how_it_ended(changes: Json, headline: str) -> None:
     assert headline in blocks[0]["text"]["text"]
 
 
+@pytest.mark.proof("output")
 def test_no_code_fence_of_an_agent_is_left_open() -> None:
     """A cut inside one would swallow what follows."""
     _, blocks = render(facts(summary="```\n" + "x\n" * 3000))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def assert_slack_takes(chunk: Json) -> None:
 
 
 @given(st.lists(events, max_size=4))
+@pytest.mark.proof("output")
 def test_every_chunk_is_within_slacks_limits_and_obeys_nothing(batches: list[list[Json]]) -> None:
     """Whatever events come in whatever batches; also where two texts meet, since Slack joins them."""
     writer = ChunkWriter()
@@ -78,13 +80,14 @@ def test_every_chunk_is_within_slacks_limits_and_obeys_nothing(batches: list[lis
         assert_slack_takes(chunk)
 
 
+@pytest.mark.proof("output")
 def test_a_mention_cut_in_two_stays_cut() -> None:
     """In one batch and over two: an agent streams in pieces of any size, and Slack joins them again."""
     pieces = [event("agent.text", text="<"), event("agent.text", text="!channel>")]
     for batches in ([pieces], [[piece] for piece in pieces]):
         writer = ChunkWriter()
         shown = "".join(chunk["text"] for batch in batches for chunk in writer.chunks(batch))
-        assert shown == "‹!channel>"
+        assert shown == "< !channel>"
 
 
 def test_texts_that_follow_each_other_are_one_chunk() -> None:

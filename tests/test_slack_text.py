@@ -26,6 +26,7 @@ hostile = st.lists(
 
 
 @given(hostile)
+@pytest.mark.proof("output")
 def test_what_is_escaped_holds_nothing_that_slack_obeys(text: str) -> None:
     """No markup, no broadcast, no mention; nothing unseen that would turn or hide what is read."""
     shown = escape(text)
@@ -36,6 +37,7 @@ def test_what_is_escaped_holds_nothing_that_slack_obeys(text: str) -> None:
 
 
 @given(hostile)
+@pytest.mark.proof("output")
 def test_an_agents_markdown_holds_no_mention_or_broadcast(text: str) -> None:
     """Even one that only appears once what is unseen is taken away."""
     shown = harmless(text)
@@ -47,6 +49,7 @@ def test_an_agents_markdown_holds_no_mention_or_broadcast(text: str) -> None:
     "attack",
     ["<!channel>", "<!here|here>", "<@U0ADASAMPL>", "<#C0WEBFRONT>", "<\u200b!channel>", "<!everyone"],
 )
+@pytest.mark.proof("output")
 def test_a_broadcast_from_an_agent_is_only_words(attack: str) -> None:
     """Both ways out of the bot."""
     for made in (escape(attack), harmless(attack), code(attack)):
@@ -116,6 +119,7 @@ def test_what_is_shortened_never_exceeds_its_limit(text: str, limit: int) -> Non
 
 
 @given(hostile)
+@pytest.mark.proof("output")
 def test_code_is_one_line_in_one_pair_of_backticks(text: str) -> None:
     """Nothing inside ends it early."""
     made = code(text)
@@ -128,10 +132,12 @@ def test_code_is_one_line_in_one_pair_of_backticks(text: str) -> None:
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "http://a|b", "https://a>b", "https://a\nb", "ftp://a", "HTTPS://a<b"]
 )
+@pytest.mark.proof("output")
 def test_a_link_that_is_none_is_shown_as_text(url: str) -> None:
     assert link(url, "label") == "label"
 
 
+@pytest.mark.proof("output")
 def test_a_label_cannot_break_out_of_its_link() -> None:
     assert link("https://example.com/?a&b", "x|y> <!here>") == (
         "<https://example.com/?a&amp;b|x¦y&gt; &lt;!here&gt;>"

@@ -143,7 +143,8 @@ class AgentClient:
     async def _new(self) -> str:
         reply = await self._call("session_new", "opening a session", {"cwd": self._cwd, "mcpServers": []})
         session_id = mapping(reply).get("sessionId")
-        if isinstance(session_id, str) and 0 < len(session_id) <= ID_LIMIT:
+        # Printable as well: it is stored, and half a character pair could not be.
+        if isinstance(session_id, str) and 0 < len(session_id) <= ID_LIMIT and session_id.isprintable():
             return session_id
         raise AgentError(
             f"The agent {self.name} opened a session without a usable id: it cannot be prompted."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,4 +18,4 @@ def number(value: object) -> int | float | None:
     """A finite count that JSON readers elsewhere hold exactly; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) and 0 <= value < 2**53 else None
+    return value if 0 <= value < 2**53 else None

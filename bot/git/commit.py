@@ -22,7 +22,9 @@ _TRAILER = re.compile(
     r"\s*:.*\n?"
 )
 # What a code host acts upon when it reads a message: issues to close, people to call, checks to leave out.
-_REFERENCE = re.compile(r"(?i)(#|\bgh-|/(?:issues|pull|pulls|discussions)/)(?=\d)|(?<![a-z0-9])@(?=\w)")
+_REFERENCE = re.compile(
+    r"(?i)(#|(?<![a-z0-9])gh-|/(?:issues|pull|pulls|discussions)/)(?=\d)|(?<![a-z0-9])@(?=\w)"
+)
 _NO_CHECKS = re.compile(r"(?i)\[([^\[\]\n]*(?:skip|\bno[\s_-]*(?:ci|actions))[^\[\]\n]*)\]")
 _NO_CI = re.compile(r"(?i)\*+\s*(no_ci)\s*\*+")
 _STATUS = {"A": "added", "D": "deleted", "R": "renamed"}

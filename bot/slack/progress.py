@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.4
 _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, appends or not
+_STREAM_CHARACTERS = 11_000  # of text in one message; Slack refuses more than 12 000
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
 _ENDS = frozenset(
@@ -159,6 +160,7 @@ class Viewer:
         self._author: dict[str, Any] | None = None  # of the running turn; None while none runs
         self._stream_ts: str | None = None
         self._stream_at = 0.0
+        self._stream_size = 0
         self._lost = False  # a stream was asked for, and nobody knows whether it was opened
         self._writer = ChunkWriter()
         self._failed = False
@@ -231,7 +233,9 @@ class Viewer:
         return events[starts[-1] :]
 
     async def _send(self, chunks: list[Chunk]) -> None:
-        if self._stream_ts is not None and time.monotonic() - self._stream_at > _STREAM_SECONDS:
+        size = _characters(chunks)
+        is_old = time.monotonic() - self._stream_at > _STREAM_SECONDS
+        if self._stream_ts is not None and (is_old or self._stream_size + size > _STREAM_CHARACTERS):
             await self._close_stream()
         if self._stream_ts is None:
             await self._open_stream(chunks)
@@ -239,6 +243,7 @@ class Viewer:
         await self._progress.appends.wait()
         try:
             await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
+            self._stream_size += size
         except SlackApiError as error:
             if reason(error) not in _NO_STREAM:
                 raise
@@ -263,6 +268,7 @@ class Viewer:
                 self._lost = self._lost or outcome(error) is Outcome.UNKNOWN
                 raise
             self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
+            self._stream_size = _characters(chunks)
             self._progress.feeds(self._session["channel"], self._stream_ts)
 
     async def _close_lost(self) -> None:
@@ -297,6 +303,10 @@ class Viewer:
         if reason(error) == "ratelimited":
             self._progress.appends.hold(pause_after(error, 1.0))
         self._news.set()  # the cursor stayed, so the same events are tried again
+
+
+def _characters(chunks: Sequence[Chunk]) -> int:
+    return sum(len(chunk.get("text", "")) for chunk in chunks)
 
 
 def _thread_of(session: Mapping[str, Any]) -> ThreadKey:

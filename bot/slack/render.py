@@ -108,8 +108,8 @@ def _final(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
         blocks.append(_section(_files(facts["files"])))
     if facts.get("commands"):
         blocks.append(_section(_commands(facts["commands"])))
-    if facts.get("summary"):
-        blocks.append({"type": "markdown", "text": _summary(facts["summary"])})
+    if summary := _summary(facts.get("summary") or ""):
+        blocks.append({"type": "markdown", "text": summary})
     blocks += [_context(f":warning: {escape(note)}") for note in facts.get("notes", [])[:5]]
     blocks.append(_context(_footer(facts)))
     return shorten(headline.replace("*", ""), 300), blocks
@@ -138,7 +138,7 @@ _HEADLINES = {"done": _done_headline, "failed": _failed_headline, "stopped": _st
 
 def _summary(text: str) -> str:
     """The agent's own Markdown, short, with no code fence left open and nothing that Slack obeys."""
-    short = harmless(shorten(text, _SUMMARY_LIMIT))
+    short = harmless(shorten(text, _SUMMARY_LIMIT)).strip()
     return short + "\n```" if short.count("```") % 2 else short
 
 

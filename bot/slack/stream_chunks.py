@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,12 @@ from bot.slack.text import harmless, shorten
 Chunk = dict[str, Any]
 
 _TEXT_LIMIT = 11_000
+_TURN_LIMIT = 40_000  # characters shown live; the session keeps them all
 _FIELD_LIMIT = 250  # Slack takes 256 for a task's title, details and output
+_LEFT_OUT = "\n\n_The agent said more than is shown here._\n"
+_TASKS_LIMIT = 100  # of one turn; those beyond share the last
+_JOINT = 200  # characters of what was said that may mean something together with what comes
+_LINK_BEGUN = re.compile(r"\](?=[(:]\s*[^\s)]{0,40}\Z)")
 _PLAN_STATUS = {"completed": "complete", "in_progress": "in_progress", "pending": "pending"}
 _TOOL_STATUS = {
     "completed": "complete",
@@ -19,6 +25,7 @@ _TOOL_STATUS = {
     "in_progress": "in_progress",
     "pending": "pending",
 }
+_MORE = "tool-more"
 _TOOLS = frozenset({EventType.TOOL_STARTED, EventType.TOOL_UPDATED, EventType.TOOL_FINISHED})
 
 
@@ -27,7 +34,9 @@ class ChunkWriter:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Chunk] = {}
-        self._steps: dict[str, str] = {}  # a tool that carries out a step of the plan -> that step
+        self._steps: dict[str, str] = {}  # a tool -> its task, which may be a step of the plan
+        self._said = ""
+        self._left = _TURN_LIMIT
 
     def chunks(self, events: Iterable[Mapping[str, Any]]) -> list[Chunk]:
         """The chunks for these events, in order: each task once, in its last state, and texts joined."""
@@ -60,12 +69,20 @@ class ChunkWriter:
                 self._keep(_task("setup", data["text"], "complete" if data.get("done") else "in_progress"))
             ]
         if kind == EventType.AGENT_TEXT:
-            return [{"type": "markdown_text", "text": shorten(_piece(data["text"]), _TEXT_LIMIT)}]
+            return self._text(data["text"])
         if kind in _TOOLS:
             return [self._keep(self._tool(data))]
         if kind == EventType.PLAN_UPDATED:
             return [self._keep(_plan_entry(i, entry)) for i, entry in enumerate(data["entries"][:20])]
         return []
+
+    def _text(self, text: str) -> list[Chunk]:
+        """Nothing once a turn has said more than anybody reads in a thread."""
+        if self._left <= 0:
+            return []
+        shown = shorten(self._piece(text), _TEXT_LIMIT)
+        self._left -= len(shown)
+        return [{"type": "markdown_text", "text": shown if self._left > 0 else _LEFT_OUT}]
 
     def _keep(self, chunk: Chunk) -> Chunk:
         self._tasks[chunk["id"]] = chunk
@@ -78,6 +95,8 @@ class ChunkWriter:
         title = str(data.get("title") or (known["title"] if known else "Working"))
         status = _TOOL_STATUS.get(str(data.get("status")), known["status"] if known else "in_progress")
         chunk = _task(task, title, status)
+        if task == _MORE:
+            return chunk
         locations = [str(place) for place in data.get("locations") or []]
         if known is None and locations and not any(place in title for place in locations):
             chunk["details"] = _field(", ".join(locations[:5]))
@@ -88,10 +107,30 @@ class ChunkWriter:
     def _task_of(self, tool: str, title: str) -> str:
         """A tool named like a step of the plan is that step: nobody needs to see it twice."""
         if tool not in self._steps:
-            free = [t for t in self._tasks if t.startswith("plan-") and t not in self._steps.values()]
-            same = [task for task in free if self._tasks[task]["title"] == _field(title)]
-            self._steps[tool] = same[0] if same else f"tool-{tool}"[:_FIELD_LIMIT]
+            step = self._free_step(_field(title))
+            if step is None and len(self._steps) >= _TASKS_LIMIT:
+                return _MORE
+            self._steps[tool] = f"tool-{tool}"[:_FIELD_LIMIT] if step is None else step
         return self._steps[tool]
+
+    def _free_step(self, title: str) -> str | None:
+        taken = set(self._steps.values())
+        plan = (task for task in self._tasks if task.startswith("plan-") and task not in taken)
+        return next((task for task in plan if self._tasks[task]["title"] == title), None)
+
+    def _piece(self, text: str) -> str:
+        """A piece of a longer text: Slack joins them, so it is harmless behind what was said before it."""
+        safe = _unlinked(text)
+        joined = _unlinked(self._said + safe)
+        # Where only both together mean something, what was said stands already: they are kept apart.
+        safe = joined[len(self._said) :] if joined.startswith(self._said) else f" {safe}"
+        self._said = (self._said + safe)[-_JOINT:]
+        return safe
+
+
+def _unlinked(text: str) -> str:
+    """Harmless, whatever comes behind it: no link of Markdown's is left half open."""
+    return _LINK_BEGUN.sub("] ", harmless(text))
 
 
 def _plan_entry(number: int, entry: Mapping[str, Any]) -> Chunk:
@@ -101,12 +140,6 @@ def _plan_entry(number: int, entry: Mapping[str, Any]) -> Chunk:
 
 def _task(task: str, title: str, status: str) -> Chunk:
     return {"type": "task_update", "id": task, "title": _field(title), "status": status}
-
-
-def _piece(text: str) -> str:
-    """A piece of a longer text: Slack joins them, so a bracket may not wait for the rest of a mention."""
-    safe = harmless(text)
-    return safe[:-1] + "‹" if safe.endswith("<") else safe
 
 
 def _field(text: str) -> str:

@@ -13,6 +13,12 @@ _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
+# What Slack obeys, also where Markdown would first undo an entity or a backslash.
+_OBEYED = re.compile(r"(?:<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?)(?=\\*[!@#])", re.IGNORECASE)
+# A link that hides where it leads: Slack's with a label, or one that is not at its end yet.
+_LABELLED = re.compile(r"<(?=[a-z][a-z0-9+.-]*:[^:\s])(?![^<>|]*>)", re.IGNORECASE)
+# Markdown's with a label, and its definition elsewhere: known by the start of an address.
+_MASKED = re.compile(r"\](?=[(:]\s*[^\s)]{0,40}?(?:[:&\\]|//))")
 _STOP_WORDS = frozenset({"stop", "stop!", "stop.", "cancel", "halt"})
 
 
@@ -69,6 +75,6 @@ def shorten(text: str, limit: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """Markdown from an agent in which nothing is a mention or a broadcast to Slack."""
-    text = _INVISIBLE.sub("", text)
-    return text.replace("<!", "‹!").replace("<@", "‹@").replace("<#", "‹#")
+    """Markdown from an agent: nothing is a mention or a broadcast, and every link shows its address."""
+    text = _OBEYED.sub("‹", _INVISIBLE.sub("", text))
+    return _MASKED.sub("] ", _LABELLED.sub("‹", text))

@@ -17,7 +17,15 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+#.-]{0,20})")
 _CODE = re.compile(r"(?<![`\\])`([^`\n]+)`(?!`)")
 _URL = re.compile(r"(?i)(?:(?:https?|ftp)://|www\.)[^\s`<>\"')\]]+")
 _SPECIAL = re.compile(r"([\\<&\[\]$~`])")
-_REFERENCE = re.compile(r"(?i)(@(?=\w)|#(?=\d)|\bgh-(?=\d))")
+_REFERENCE = re.compile(r"(?i)(@(?=\w)|#(?=\d)|(?<![a-z0-9])gh-(?=\d))")
+# What a squash would carry into a commit message: orders to leave out checks, issues by their address.
+_NO_CHECKS = re.compile(
+    r"(?i)\[([^\[\]\n]*(?:skip|\bno[\s_-]*(?:ci|actions))[^\[\]\n]*)\]|\*+\s*(no_ci)\s*\*+"
+)
+_ISSUE_ADDRESS = re.compile(r"(?i)/(?:issues|pull|pulls|discussions)/(?=\d)")
+_CONTAINER = r"(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ ]|$))"
+_NESTED = re.compile(rf"^((?:[ ]*{_CONTAINER}){{3}})(?:[ ]*{_CONTAINER})+")
+_TABLE_COLUMNS = 24
 _INLINE_SPECIAL = re.compile(r"([*_])")
 
 
@@ -42,6 +50,12 @@ def one_line(text: str, most: int) -> str:
 def quiet(text: str) -> str:
     """Plain text in which `@name` and `#12` are no references."""
     return _REFERENCE.sub(lambda found: found[0] + _INVISIBLE, text)
+
+
+def title(text: str) -> str:
+    """`quiet`, and nothing that would close an issue or leave out checks once it is a commit's message."""
+    text = _NO_CHECKS.sub(lambda found: f"({found[1] or found[2]})", text)
+    return quiet(_ISSUE_ADDRESS.sub(lambda found: found[0] + _INVISIBLE, text))
 
 
 def inline(text: str) -> str:
@@ -84,12 +98,14 @@ def _bounded(text: str, most: int) -> list[str]:
 
 
 def _prose(line: str) -> str:
-    """A line outside of code blocks: shallow quotes and headings, no HTML, links, images or references."""
+    """A line outside of code blocks: shallow and narrow, no HTML, links, images or references."""
     line = re.sub(r"^(?:[ ]{0,3}>){2,} ?", "> ", line)
-    line = re.sub(r"^\s{12,}", " " * 12, line)
+    line = re.sub(r"^([ >]*?) {12,}", r"\1" + " " * 12, line)
     line = re.sub(r"^ {0,3}#{1,6}(?=\s)", "####", line)
     line = re.sub(r"([*_=+-])\1{9,}", r"\1\1\1", line)
-    line = re.sub(r"^((?:\s*[-*+]|\s*\d+[.)]){3})(?:\s*[-*+]|\s*\d+[.)])+(?=\s)", r"\1", line)
+    line = _NESTED.sub(r"\1", line)
+    if line.count("|") > _TABLE_COLUMNS:  # a row counts for as many cells as its table has columns
+        line = line.replace("|", "¦")
     return "".join(part for part, _ in _pieces(line))
 
 

@@ -71,7 +71,7 @@ class Texts:
             session=change.session,
             files=len(change.files),
         )
-        return neutral.quiet(neutral.one_line(rendered, TITLE_CHARACTERS)) or "Changes"
+        return neutral.title(neutral.one_line(rendered, TITLE_CHARACTERS)) or "Changes"
 
     def body(self, change: Change, existing: str | None = None) -> str | None:
         """The whole description; with `existing`, that one with this turn added.
@@ -113,6 +113,8 @@ class Texts:
         summary = neutral.markdown(_without_heading(change.summary, above), SUMMARY_CHARACTERS)
         if not change.summary.strip():
             summary = "_The agent said nothing about it._"
+        # Code blocks show what they hold as it is, and a later turn would take a marker in one for ours.
+        summary = summary.replace("<!-- threadsmith:", "<!-- threadsmith\u200b:")
         parts = [f"> Asked: {neutral.inline(request)}" if request else "", summary]
         text = "\n\n".join(part for part in parts if part)
         return f"<!-- threadsmith:turn={turn_key(change)} -->\n{text}\n{_TURN_END}"
