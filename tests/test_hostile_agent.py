@@ -275,9 +275,9 @@ async def test_a_line_of_a_hundred_megabytes_is_cut_off_at_its_bound(bench):
     assert bench.processes[0].returncode is not None
 
 
-async def test_a_hundred_megabytes_of_errors_leave_only_their_end(bench):
+async def test_of_a_flood_of_errors_only_the_end_is_told(bench):
     client = await bench.puppet()
-    flood = [["stderr", "x" * (1 << 20)]] * 40
+    flood = [["stderr", "x" * (1 << 20)]] * 8
     with pytest.raises(AgentError, match=r"exit code 3.*the end$") as caught:
         await play(client, *flood, ["stderr", "the end"], ["exit", 3])
     assert len(str(caught.value)) < 2_000

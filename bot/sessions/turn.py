@@ -287,12 +287,15 @@ class Turn:
     async def _failed(self, text: str) -> None:
         await self._record.close()
         again = self._phase == "pushing" and self._bench.base is None  # taken up after a crash: no sandbox
-        kept = "" if again else await self._keep()
+        kept = "" if again else await self._keep(text)
         self._ending.commands = self._record.commands
         self._ending.fail(text if self._phase in {"preparing", "readying"} else f"{text} {kept}".strip())
 
-    async def _keep(self) -> str:
-        """Save uncommitted work for the next turn if that is possible; returns words for the thread."""
+    async def _keep(self, said: str = "") -> str:
+        """Save uncommitted work for the next turn if that is possible; returns words for the thread.
+
+        What was `said` already of why it is not possible is not said again.
+        """
         if self._phase == "readying":
             await self._bench.release()  # what an earlier turn had kept is kept still, outside of it
         if self._phase in {"preparing", "readying"} or self._repository is None or self._bench.base is None:
@@ -309,7 +312,8 @@ class Turn:
                 await kept.save(mirror, chunks, base, policy, limits)
             return "What was done so far is kept here; nothing was pushed. Reply to go on from there."
         except GitError as error:
-            return f"What was done so far could not be kept. {error}"
+            why = "" if str(error) in said else f" {error}"
+            return f"What was done so far could not be kept.{why}"
         except (UserError, TimeoutError, OSError):
             log.warning("session %s: work could not be kept", self._file.name, exc_info=True)
             await self._bench.release()
