@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -59,13 +60,11 @@ def place(path: Path, content: bytes) -> None:
     """Write a new database file so that it exists wholly or not at all, whatever crashes.
 
     A later FULL commit flushes only the write-ahead log, not these bytes, so they are flushed here:
-    file, then name, then (once) the new folder's own name. Raises StorageError.
+    file, then name, and the folder's own name. Raises StorageError.
     """
     new = path.with_name(path.name + ".new")
     with explaining_os(path):
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            _flush_folder(path.parent.parent)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -76,10 +75,19 @@ def place(path: Path, content: bytes) -> None:
         except OSError:
             new.unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
+        # Also of a folder that was there: another thread, or a bot that was killed, may not have got so far.
+        flush_name(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_name(folder: Path) -> None:
+    """The folder itself is on the disk when this returns, where we may look into the one it is in."""
+    with suppress(PermissionError):
+        flush_folder(folder.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """The names in it are on the disk when this returns."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

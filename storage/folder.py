@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from storage.creation import flush_folder, flush_name
 from storage.errors import StorageError, explaining_os
 
 _SOCKET_PATH_BYTES = 107  # the kernel's limit for a Unix socket's path
@@ -66,11 +67,15 @@ class DataFolder:
         return self.sessions / session_id[:2] / f"{session_id}.db"
 
     def create(self) -> None:
-        """Make the folders, for the owner only. Raises StorageError."""
+        """Make the folders, for the owner only, and have their names on the disk. Raises StorageError."""
         with explaining_os(self.path):
+            missing = [folder for folder in self.path.parents if not folder.exists()]
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.sessions, self.mirrors, self.images, self.plugins):
                 folder.mkdir(mode=0o700, exist_ok=True)
+            flush_folder(self.path)
+            for folder in [self.path, *missing]:
+                flush_name(folder)
 
     def acquire(self) -> None:
         """Become the owner, creating the folders. Raises StorageError, naming the owner if there is one."""

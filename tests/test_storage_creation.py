@@ -51,7 +51,7 @@ def test_the_bytes_are_flushed_before_the_name_and_the_name_before_it_is_used(
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(Path, "rename", seen_rename)
     session_schema().create(path)
-    assert steps == [f"fsync {tmp_path.name}", "fsync abc.db.new", "rename abc.db", "fsync ab"]
+    assert steps == ["fsync abc.db.new", "rename abc.db", "fsync ab", f"fsync {tmp_path.name}"]
 
 
 def test_a_log_without_its_database_is_an_error_and_not_an_absence(tmp_path: Path) -> None:
