@@ -130,7 +130,9 @@ def _digest(path: Path) -> str:
     connection = sqlite3.connect(path)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
         rows = [connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names]
         return hashlib.blake2b(repr((names, rows)).encode()).hexdigest()
     finally:
@@ -167,7 +169,9 @@ class Cutter:
             seen = await self.opener.open(path, left)
             self.now[path, model] = seen
             self._one_that_was(path, model, seen)
-            assert self.owed.get(Path(path).stem, set()) <= seen.prompts.keys(), f"{model}: lost what was said"
+            assert self.owed.get(Path(path).stem, set()) <= seen.prompts.keys(), (
+                f"{model}: lost what was said"
+            )
         self._marked(path)
 
     def _one_that_was(self, path: str, model: Model, seen: Seen) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aiohttp
 import pytest
 from session_kit import assert_clean, calls, fault
@@ -90,3 +92,31 @@ async def test_a_code_host_that_cannot_be_read_is_said_before_any_work(botty: Bo
     assert "acme/storefront" in final.text
     await thread.say('create a.txt with "a"')
     assert "Done." in (await thread.final()).text
+
+
+async def test_a_push_that_nobody_confirms_is_not_called_nothing_and_the_next_turn_finds_it(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrived, its answer was lost, and then the host was away: one commit a turn, and no conflict."""
+    faults = botty.playground.github._faults
+    take = faults.take
+
+    def and_then_away(names: Sequence[str], kinds: Sequence[str] | None = None) -> str | None:
+        found = take(names, kinds)
+        if found == "lost_reply":
+            faults.add("git-upload-pack", "server_error", 1)
+        return found
+
+    monkeypatch.setattr(faults, "take", and_then_away)
+    await fault(botty, "git-receive-pack", "lost_reply")
+    thread = await botty.say('create a.txt with "a"')
+    final = await thread.final()
+    assert "did not work" in final.text
+    assert "it may have been pushed already" in final.everything
+    await thread.say('create b.txt with "b"', "ben")
+    final = await thread.final()
+    assert "Done." in final.text
+    assert "conflict" not in final.everything
+    [pull] = await botty.pulls()
+    assert [each["author"] for each in pull["commits"]] == ["Ada Sample", "Ben Sample"]
+    assert sorted(pull["files"]) == ["a.txt", "b.txt"]

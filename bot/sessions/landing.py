@@ -26,9 +26,20 @@ from bot.domain import (
     Stage,
 )
 from bot.errors import GitError, PluginError, UserError
-from bot.git import Mirror, Policy, QuarantineLimits, branch_name, collect, commit_turn, file_changes, push
+from bot.git import (
+    Mirror,
+    Policy,
+    QuarantineLimits,
+    branch_name,
+    collect,
+    commit_turn,
+    file_changes,
+    push,
+    read_back,
+)
 from bot.sessions.effects import SessionEffects
 from bot.sessions.house import House
+from bot.sessions.kept import Kept
 from bot.sessions.states import branch_number
 from bot.sessions.workbench import Workbench
 from storage import SessionFile
@@ -102,6 +113,18 @@ class Landing:
             )
         still_open = previous if previous is not None and previous.state == "open" else None
         return Ground(head or base, branch, number, self._repository.default_branch, head, still_open)
+
+    async def last_commit(self, ground: Ground, session: Mapping[str, Any], kept: Kept) -> CommitSha | None:
+        """The last one made of this session's work: the branch's, if a push that nobody answered arrived."""
+        known: CommitSha | None = session["head_commit"]
+        pushes = [each["intent"] for each in await self._file.effects(kind_prefix=PUSH)]
+        ours = next((intent for intent in pushes if intent["commit"] == ground.head), None)
+        if ours is None or ground.head == known:
+            return known
+        if kept.base == ours["parent"]:  # then it is the same work
+            kept.drop()
+        await self._file.update_session(head_commit=ground.head)
+        return ground.head
 
     async def access(self, purpose: GitPurpose) -> GitAccess:
         """The credential for this prompt's author; UserError when there is none."""
@@ -190,7 +213,7 @@ class Landing:
         access = await self.access(GitPurpose.PUSH)
 
         async def look() -> dict[str, Any] | None:
-            there = await mirror.remote_head(access, branch)
+            there = await read_back(mirror, access, branch)
             return {"commit": commit} if there == commit else None
 
         async def do() -> dict[str, Any]:

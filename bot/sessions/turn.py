@@ -61,6 +61,7 @@ class Turn:
         self._job: asyncio.Task[bool] | None = None
         self._phase = "preparing"
         self._stopping = False
+        self._unsure = False  # whether something was pushed
         self._stopper: asyncio.Task[None] | None = None
         self._ground: Ground | None = None
         self._repository: Repository | None = None
@@ -82,6 +83,7 @@ class Turn:
             log.warning("session %s: turn %s is a newer boot's now", self._file.name, self.prompt_id)
             return
         except UserError as error:
+            self._unsure = isinstance(error, GitFailure) and error.kind is FailureKind.UNSURE
             await self._failed(str(error))
         except Exception:  # nothing ends in silence
             incident = uuid.uuid4().hex[:8]
@@ -230,8 +232,9 @@ class Turn:
         await self._stage(Stage.SYNC)
         self._phase = "readying"  # from here on the sandbox may be left half way
         await self._progress(f"Bringing in {repository.name}")
-        last = session["head_commit"]
-        notes = await self._bench.bring(mirror, self._ground.target, last, self._kept(repository.name))
+        kept = self._kept(repository.name)
+        last = await landing.last_commit(self._ground, session, kept)
+        notes = await self._bench.bring(mirror, self._ground.target, last, kept)
         self._ending.notes += notes
         await self._file.update_session(base_commit=self._ground.target, base_branch=self._ground.base_branch)
 
@@ -310,7 +313,8 @@ class Turn:
                 contextlib.aclosing(self._bench.collect(mirror)) as chunks,
             ):
                 await kept.save(mirror, chunks, base, policy, limits)
-            return "What was done so far is kept here; nothing was pushed. Reply to go on from there."
+            pushed = "it may have been pushed already" if self._unsure else "nothing was pushed"
+            return f"What was done so far is kept here; {pushed}. Reply to go on from there."
         except GitError as error:
             why = "" if str(error) in said else f" {error}"
             return f"What was done so far could not be kept.{why}"
@@ -366,7 +370,7 @@ async def _patiently(deliver: Callable[[], Awaitable[Landed]]) -> Landed:
             if not landed.problem:
                 return landed
         except GitFailure as error:
-            if error.kind not in {FailureKind.UNREACHABLE, FailureKind.TIMED_OUT}:
+            if error.kind not in {FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.UNSURE}:
                 raise
         await asyncio.sleep(pause)
     return await deliver()

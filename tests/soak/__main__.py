@@ -20,7 +20,7 @@ from typing import Any
 import click
 from harm import Harm
 from judge import Judge, databases
-from place import Place, demo
+from place import demo
 from rich.console import Console
 from rich.table import Table
 from talk import People
@@ -154,7 +154,9 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"BROKEN: {text}", soft_wrap=True)
     if result["broken"]:
         seed = result["seed"]
-        console.print(f'Again: make soak ARGS="--seed {seed}"; the data is in {result["data"]}', soft_wrap=True)
+        console.print(
+            f'Again: make soak ARGS="--seed {seed}"; the data is in {result["data"]}', soft_wrap=True
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ ALLOWED = {
     "GitHub refused": r"GitHub|[Pp]ull request|[Pp]ush|[Ff]etch|[Rr]epository|remote|Publishing",
     "Slack refused": r"Slack",
 }
-MOST_MIB, MOST_FILES = 400, 300
+MOST_MIB = 400
+MOST_FILES, FILES_OF_SANDBOX = 90, 12
 
 
 class Judge:
@@ -112,7 +113,9 @@ class Judge:
         self._pulls(self.pulls, talks)
         self.measure()
         self.end = figures(self._place.part("run"))
-        if self.most["rss_mib"] > MOST_MIB or self.end.get("fds", 0) > MOST_FILES:
+        self.end["warm_sandboxes"] = len([e for e in self._place.inside() if "bwrap" in e.command])
+        most_files = MOST_FILES + FILES_OF_SANDBOX * self.end["warm_sandboxes"]
+        if self.most["rss_mib"] > MOST_MIB or self.end.get("fds", 0) > most_files:
             self._say(f"the bot has grown: {self.most}, at the end {self.end}")
 
     # -- after it was ended ------------------------------------------------------------------------
@@ -205,13 +208,16 @@ class Judge:
     async def _outcomes(self, talk: Talk, file: SessionFile, rows: list[Json]) -> None:
         """One commit per finished turn, by the right author, in a pull request that is there."""
         posts = {each["key"]: each for each in await file.effects(kind_prefix="thread.post")}
-        made = {each["prompt_id"]: each["data"]["commit"] for each in await file.artifacts("branch")}
+        pushes = await file.effects(kind_prefix="git.push")
+        made = {int(each["key"].partition(":")[2]): each["intent"]["commit"] for each in pushes}
         own = _of(talk, self.pulls)
         commits = {commit["sha"]: commit for pull in own for commit in pull["commits"]}
         for row in rows:
             facts = (posts.get(f"final:{row['id']}") or {}).get("intent") or {}
             if facts.get("outcome") == "failed":
                 self._failed(talk, row, str(facts["error"]))
+                if "nothing was pushed" in facts["error"] and made.get(row["id"]) in commits:
+                    self._say(f"{talk.mark}: said that nothing was pushed, and {made[row['id']]} was")
             if facts.get("outcome") == "done" and row["id"] in made:
                 commit = commits.get(made[row["id"]])
                 if commit is None:
@@ -221,7 +227,7 @@ class Judge:
             if facts.get("outcome") == "done" and (name := _file(row["text"])):
                 self._has_file(talk, name, own)
         if strange := commits.keys() - set(made.values()):
-            self._say(f"{talk.mark}: commits of no turn: {strange}")
+            self._say(f"{talk.mark}: commits that no turn had planned: {strange}")
         if len(made.values()) != len(set(made.values())):
             self._say(f"{talk.mark}: two turns with one commit: {made}")
 
