@@ -235,11 +235,12 @@ def _close_effects_of(tx: Tx, prompt_id: int) -> None:
     )
 
 
-def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome) -> bool:
+def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome, idle: bool) -> bool:
     """queued or waiting -> failed or stopped, for one that will not run (again)."""
     changed = tx.execute(
-        "UPDATE prompts SET state = ?, finished_at = ? WHERE id = ? AND state IN ('queued', 'waiting')",
-        *(state, tx.now, prompt_id),
+        """UPDATE prompts SET state = ?, finished_at = ? WHERE id = ? AND state IN ('queued', 'waiting')
+           AND NOT (? AND EXISTS (SELECT 1 FROM prompts WHERE state IN ('running', 'waiting')))""",
+        *(state, tx.now, prompt_id, idle),
     )
     if changed:
         _close_effects_of(tx, prompt_id)

@@ -161,11 +161,16 @@ class SessionFile(Ledger):
         events: Sequence[NewEvent] = (),
         effects: Sequence[NewEffect] = (),
         message: str | None = None,
+        *,
+        idle: bool = False,
     ) -> bool:
-        """End a queued or waiting prompt without a turn: stopped, or failed too often. False: was neither."""
+        """End a queued or waiting prompt without a turn: stopped, or failed too often. False: was neither.
+
+        `idle`: only while no prompt runs or waits for an answer; False as well when one does.
+        """
         _require(state)
         outcome = Outcome(events, effects, message=message)
-        return await self._write(lambda tx: moves.settle(tx, prompt_id, state, outcome))
+        return await self._write(lambda tx: moves.settle(tx, prompt_id, state, outcome, idle))
 
     async def stop_first(self, by: str, said_at: float | None = None) -> Row | None:
         """Durably plan the stop (`turn.stop`) of the prompt that runs or waits, and return the prompt.

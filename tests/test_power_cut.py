@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import shutil
-import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from disk_kit import Disk, Model, Op, lay_out, read_journal, recording
+from cut_kit import NOTHING, Opener, Seen, database_of, memory
+from disk_kit import Disk, Model, Op, read_journal, recording
 
-from storage import Executor, SessionFile, StateFile, StorageError
-
-T = TypeVar("T")
 pytestmark = pytest.mark.proof("power")
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +20,7 @@ DATA = "new/folder"  # of the bot, below what is recorded: it has to be made fir
 STATE = f"{DATA}/state.db"
 STORM = Path(__file__).parent / "data" / "storm.py"
 MUTANTS = {  # of data/storm.py, and what is said of each
-    "call_before_intent": "was carried out while",
+    "call_before_intent": "was carried out before it was on the disk",
     "mark_after_accept": "is not marked",
     "never_full": "was acknowledged before it was on the disk|is not marked",
     "no_folder_flush": "was acknowledged before it was on the disk|is not marked",
@@ -38,105 +31,9 @@ SEEDS = 1  # different cuts of the kind "any sectors, any names", at each step
 
 
 @pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of images are laid out and opened in it."""
-    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="threadsmith-", dir=place))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a database held when it was opened after a cut."""
-
-    digest: str
-    prompts: Mapping[str, str]
-    effects: Mapping[tuple[str, str], str]
-    marked: frozenset[str]
-    idle: bool
-
-
-NOTHING = Seen("", {}, {}, frozenset(), True)
-
-
-class Inline(Executor):
-    """Without the threads: nobody else is waiting here, and a hop takes longer than what it is for."""
-
-    async def run(self, fn: Callable[[], T]) -> T:
-        return fn()
-
-
-class Opener:
-    """Opens what a cut left with the real code; what was seen once is remembered."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._executor = Inline(1)
-        self._known: dict[str, Seen] = {}
-
-    @property
-    def count(self) -> int:
-        return len(self._known)
-
-    def close(self) -> None:
-        self._executor.close()
-
-    async def open(self, path: str, left: Mapping[str, bytes | None]) -> Seen:
-        """`path` is the database's; AssertionError when what is left is neither a database nor nothing."""
-        mark = _mark(left)
-        if mark not in self._known:
-            self._known[mark] = await self._look(path, left)
-        return self._known[mark]
-
-    async def _look(self, path: str, left: Mapping[str, bytes | None]) -> Seen:
-        target = self._folder / "image"
-        shutil.rmtree(target, ignore_errors=True)
-        lay_out(left, target)
-        place = target / path
-        try:
-            if place.name == "state.db":
-                if not place.exists():
-                    return NOTHING
-                state = await StateFile.open(place, self._executor)
-                marked = frozenset(await state.marked())
-                await state.close()
-                return Seen(_digest(place), {}, {}, marked, True)
-            return await self._session(place)
-        except StorageError as error:
-            raise AssertionError(f"cannot be opened after a cut: {error}") from error
-
-    async def _session(self, place: Path) -> Seen:
-        if not place.exists():
-            assert not place.with_name(place.name + "-wal").exists(), "only the log is left"
-            return NOTHING
-        file = await SessionFile.open(place, place.stem, self._executor)
-        prompts = {row["key"]: row["state"] for row in await file.prompts()}
-        effects = {(row["kind"], row["key"]): row["state"] for row in await file.effects()}
-        idle = await file.idle()
-        await file.close()
-        return Seen(_digest(place), prompts, effects, frozenset(), idle)
-
-
-def _mark(left: Mapping[str, bytes | None]) -> str:
-    digest = hashlib.blake2b()
-    for path, content in sorted(left.items()):
-        digest.update(path.encode() + (b"" if content is None else content))
-    return digest.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """Of all that is in it; it has been closed, so it is one file."""
-    connection = sqlite3.connect(path)
-    try:
-        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
-        rows = [connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names]
-        return hashlib.blake2b(repr((names, rows)).encode()).hexdigest()
-    finally:
-        connection.close()
+def opener() -> Iterator[Opener]:
+    with memory() as folder:
+        yield Opener(folder)
 
 
 @dataclass
@@ -156,7 +53,7 @@ class Cutter:
             try:
                 if op.kind == "K":
                     self._told(op.data.decode())
-                elif (database := _database(path, self.disk.root)) is not None:
+                elif (database := database_of(path, self.disk.root)) is not None:
                     await self._cut(database, step)
             except AssertionError as error:
                 raise AssertionError(f"step {step} ({op.kind} {op.path}): {error}") from error
@@ -197,17 +94,8 @@ class Cutter:
                 self.owed.setdefault(session, set()).add(rest[0])
                 assert rest[0] in least.prompts, f"{rest[0]} was acknowledged before it was on the disk"
             if what == "call":
-                state = least.effects.get((rest[0], rest[1]))
-                assert state == "sending", f"{rest} was carried out while {state} on the disk"
-
-
-def _database(path: str, root: Path) -> str | None:
-    """Which database a changed path belongs to."""
-    place = Path(path)
-    if not path or place == root:
-        return None
-    name = place.name.removesuffix(".new").removesuffix("-wal")
-    return str(place.with_name(name).relative_to(root)) if name.endswith(".db") else None
+                row = least.effects.get((rest[0], rest[1]))
+                assert row and row["state"] == "sending", f"{rest} was carried out before it was on the disk"
 
 
 def storm(tmp_path: Path, *mutants: str) -> list[Op]:
@@ -226,24 +114,19 @@ def storm(tmp_path: Path, *mutants: str) -> list[Op]:
 
 
 async def test_what_was_acknowledged_is_there_wherever_the_power_is_cut(
-    tmp_path: Path, memory: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, opener: Opener, record_property: Callable[[str, object], None]
 ) -> None:
-    """Four sessions at work. Every state found is one that was; what is owed outside is marked and planned."""
-    ops = storm(tmp_path)
-    opener = Opener(memory)
+    """Every state found is one that was, what is owed outside is marked, and was planned before it was done."""
     cutter = Cutter(Disk(tmp_path / "disk"), opener)
-    await cutter.go(ops)
-    opener.close()
-    assert len(cutter.owed) == 4
-    assert {len(keys) for keys in cutter.owed.values()} == {4}
-    record_property("cases", cutter.cuts)
-    print(f"{len(ops)} steps, {cutter.cuts} cuts, {opener.count} different images")
+    await cutter.go(storm(tmp_path))
+    assert [len(keys) for keys in cutter.owed.values()] == [4] * 4
+    record_property("cases", opener.count)
 
 
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))
-async def test_a_rule_taken_out_of_the_storage_is_noticed(tmp_path: Path, memory: Path, mutant: str) -> None:
+async def test_a_rule_taken_out_of_the_storage_is_noticed(
+    tmp_path: Path, opener: Opener, mutant: str
+) -> None:
     """Without it something acknowledged is missing, unmarked, or carried out before it was planned."""
-    opener = Opener(memory)
     with pytest.raises(AssertionError, match=MUTANTS[mutant]):
         await Cutter(Disk(tmp_path / "disk"), opener).go(storm(tmp_path, mutant))
-    opener.close()

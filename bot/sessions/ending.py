@@ -64,7 +64,10 @@ async def write_ending(file: SessionFile, ending: Ending, epoch: int, now: float
 
 
 async def write_stop_of_queued(file: SessionFile, prompt: Prompt, by: str, now: float) -> bool:
-    """End a prompt that has not begun, with its final message, in one transaction. False: it has begun."""
+    """End a prompt that has not begun, with its final message, in one transaction.
+
+    False: it has begun, or one of its thread has, and that is what a stop is about.
+    """
     ending = Ending(prompt)
     ending.stop(by, "It had not begun yet.")
     facts = _facts(ending, (await file.session())["repository"], now)
@@ -74,6 +77,7 @@ async def write_stop_of_queued(file: SessionFile, prompt: Prompt, by: str, now: 
         events=_events(ending),
         effects=[NewEffect("thread.post", f"final:{prompt.id}", facts)],
         message=ending.kept,
+        idle=True,
     )
 
 

@@ -23,6 +23,7 @@ from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, Stora
 
 log = logging.getLogger(__name__)
 
+Row = dict[str, Any]
 UNFINISHED = ("queued", "running", "waiting")
 OWED = ("pending", "sending")
 
@@ -137,9 +138,9 @@ class Sessions:
         if not await self.knows(session):
             return False
         async with self._marked(session), self.house.store.use(session) as file:
-            planned = await file.stop_first(by, said_at)
-            if planned is None:
-                return await self._stop_queued(file, by, said_at)
+            planned, stopped = await self._stop(file, by, said_at)
+        if planned is None:
+            return stopped
         self._wake(session).stop(PromptId(planned["id"]))
         return True
 
@@ -247,13 +248,25 @@ class Sessions:
                 await self.house.state.clear_if(name, _certainly)
         return found
 
+    async def _stop(self, file: SessionFile, by: str, said_at: float | None) -> tuple[Row | None, bool]:
+        """What runs or waits, its stop planned; where nothing does, all that is queued is what is meant."""
+        stopped = False
+        for _ in range(2):  # again when one of them begins meanwhile: then that one is what runs
+            planned = await file.stop_first(by, said_at)
+            if planned is not None:
+                return planned, True
+            stopped |= await self._stop_queued(file, by, said_at)
+        return None, stopped
+
     async def _stop_queued(self, file: SessionFile, by: str, said_at: float | None) -> bool:
-        """In a thread where nothing runs, what waits for a slot elsewhere is what is meant."""
+        """End what waits for a slot elsewhere, in its order, up to the first that has begun."""
         stopped = False
         for row in await file.prompts(("queued",)):
             if said_at is None or row["accepted_at"] <= said_at:
                 prompt = prompt_of(row, SessionId(file.name))
-                stopped |= await write_stop_of_queued(file, prompt, by, self.house.now())
+                if not await write_stop_of_queued(file, prompt, by, self.house.now()):
+                    break
+                stopped = True
         return stopped
 
     async def _say_place(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:

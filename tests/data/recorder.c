@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -37,6 +38,7 @@ struct __attribute__((packed)) head {
 };
 
 static int journal = -1;
+static char journal_path[PATH_MAX];
 static char root[PATH_MAX];
 static size_t root_length;
 
@@ -44,6 +46,7 @@ __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("RECORDER_ROOT"), *path = getenv("RECORDER_JOURNAL");
     if (!folder || !path) return;
     snprintf(root, sizeof root, "%s", folder);
+    snprintf(journal_path, sizeof journal_path, "%s", path);
     root_length = strlen(root);
     int opened = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     journal = fcntl(opened, F_DUPFD_CLOEXEC, 500);
@@ -55,7 +58,9 @@ __attribute__((constructor)) static void begin(void) {
     }
 }
 
-static void note(char op, uint64_t inode, uint64_t offset, const char *path, const void *data, size_t size) {
+static void note_to(
+    int journal, char op, uint64_t inode, uint64_t offset, const char *path, const void *data, size_t size
+) {
     if (journal < 0) return;
     int error = errno;
     size_t first = path ? strlen(path) : 0;
@@ -63,6 +68,10 @@ static void note(char op, uint64_t inode, uint64_t offset, const char *path, con
     struct iovec parts[3] = {{&head, sizeof head}, {(void *)path, first}, {(void *)data, size}};
     if (syscall(SYS_writev, journal, parts, 3) != (ssize_t)(sizeof head + first + size)) abort();
     errno = error;
+}
+
+static void note(char op, uint64_t inode, uint64_t offset, const char *path, const void *data, size_t size) {
+    note_to(journal, op, inode, offset, path, data, size);
 }
 
 static int ours(const char *path) {
@@ -303,6 +312,16 @@ int mkdirat(int folder, const char *path, mode_t mode) {
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
+int bind(int fd, const struct sockaddr *place, socklen_t length) {
+    int done = syscall(SYS_bind, fd, place, length);
+    struct stat facts;
+    if (done == 0 && place->sa_family == AF_UNIX) {
+        const char *path = ((const struct sockaddr_un *)place)->sun_path;
+        if (ours(path) && stat(path, &facts) == 0) note('O', facts.st_ino, 0, path, NULL, 0);
+    }
+    return done;
+}
+
 /* -- what this journal does not understand, and therefore says aloud ------------------------------ */
 
 static void strange(const char *what, int fd) {
@@ -359,11 +378,15 @@ int connect(int fd, const struct sockaddr *to, socklen_t length) {
     return syscall(SYS_connect, fd, to, length);
 }
 
+/* Between fork and exec, where every descriptor may have been closed, ours too. */
 static void started(char *const *arguments) {
+    if (journal < 0) return;
     char line[8192] = "";
     for (size_t at = 0; *arguments && at + strlen(*arguments) + 2 < sizeof line; arguments++)
         at += sprintf(line + at, "%s\n", *arguments);
-    note('E', 0, 0, NULL, line, strlen(line));
+    int again = syscall(SYS_openat, AT_FDCWD, journal_path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+    note_to(again, 'E', 0, 0, NULL, line, strlen(line));
+    syscall(SYS_close, again);
 }
 int execve(const char *path, char *const *arguments, char *const *environment) {
     started(arguments);
