@@ -119,6 +119,40 @@ async def test_a_stop_means_the_one_that_begins_meanwhile_and_not_those_behind_i
     assert ["Stopped" in texts[0], "Done." in texts[1]] == [True, True]
 
 
+async def test_a_stop_that_is_delivered_again_later_is_not_meant_for_what_has_begun_since(
+    botty: Botty,
+) -> None:
+    """A mention is two events, each may come again when its answer was lost; also after a restart."""
+    sent: list[tuple[str, str, dict[str, Any]]] = []
+    workspace = botty.playground.slack.workspace
+    thread = await botty.say('create a.txt with "a"', channel="general")
+    await thread.picker()
+    await thread.say('create b.txt with "b"')
+    await shows(botty, thread, "Queued: 1 request")
+    workspace.observers.append(lambda *each: sent.append(each))
+    await thread.say("@threadsmith stop")
+    workspace.observers.pop()
+    stops = [payload for kind, _, payload in sent if kind == "event"]
+    assert {payload["event"]["type"] for payload in stops} == {"message", "app_mention"}
+
+    async def asks_for_the_second() -> bool:
+        return [row["state"] for row in await prompts(botty, thread)] == ["stopped", "waiting"]
+
+    async def heard() -> bool:
+        return workspace.deliveries.pending() == 0
+
+    await until(botty, asks_for_the_second)
+    for restart in (False, True):
+        if restart:
+            await botty.restart()
+        for payload in stops:
+            workspace.deliveries.add("events_api", payload)
+        await until(botty, heard)
+    await thread.pick("acme/ledger")
+    await botty.idle()
+    assert [row["state"] for row in await prompts(botty, thread)] == ["stopped", "done"]
+
+
 async def test_those_behind_a_stopped_one_are_still_done(botty: Botty) -> None:
     """Stop is about what runs; what waits in the thread runs next."""
     thread = await botty.say(BUSY)

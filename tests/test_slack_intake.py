@@ -129,7 +129,7 @@ RECORDED: dict[str, tuple[Json, Intake]] = {
     ),
     "an edit": (EDIT, Edited(WEB, TS, ThreadKey(TEAM, WEB, ROOT), ADA, "new")),
     "a deletion": (DELETION, Deleted(WEB, TS, ThreadKey(TEAM, WEB, ROOT))),
-    "a cross": (REACTION, StopPressed(TEAM, WEB, ADA, None, TS)),
+    "a cross": (REACTION, StopPressed(TEAM, WEB, ADA, None, TS, f"{WEB}:1700000001.000100")),
     "the stop button": (STOP, StopPressed(TEAM, WEB, ADA, ROOT, None)),
     "a pick": (CLICK, Picked(ThreadKey(TEAM, WEB, ROOT), ADA, TEAM, "3|acme/ledger")),
 }

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 UNFINISHED = ("queued", "running", "waiting")
 OWED = ("pending", "sending")
+_STOP = "stop"  # deliveries of this source are stops that were carried out
+_REPEATED_SECONDS = 7 * 86400.0  # nobody sends a stop again after that
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Sessions:
 
         Returns the sessions that may owe the outside something, for the edges to look after.
         """
+        await self.house.state.forget_deliveries(self.house.now() - _REPEATED_SECONDS)
         taken_up = []
         for session in await self._owing():
             try:
@@ -130,19 +133,24 @@ class Sessions:
         async with self._lane(session):
             return self.house.store.exists(session)
 
-    async def stop(self, session: SessionId, by: str, said_at: float | None = None) -> bool:
+    async def stop(self, session: SessionId, by: str, said_at: float | None = None, key: str = "") -> bool:
         """Stop what runs or waits in a session. False when nothing did. Returns once the fence is on disk.
 
-        `said_at` is given for a stop that is heard late: it concerns only what had started by then.
+        `said_at` is given for a stop that is heard late: it concerns only what had started by then. `key`
+        names what was said: heard again, it is not meant for what has begun since.
         """
-        if not await self.knows(session):
-            return False
-        async with self._marked(session), self.house.store.use(session) as file:
-            planned, stopped = await self._stop(file, by, said_at)
-        if planned is None:
-            return stopped
-        self._wake(session).stop(PromptId(planned["id"]))
-        return True
+        async with self._lane(session):
+            if not self.house.store.exists(session):
+                return False
+            if key and await self.house.state.had_delivery(_STOP, key):
+                return True
+            async with self._marked(session), self.house.store.use(session) as file:
+                planned, stopped = await self._stop(file, by, said_at)
+            if key and stopped:
+                await self.house.state.first_delivery(_STOP, key)
+        if planned is not None:
+            self._wake(session).stop(PromptId(planned["id"]))
+        return stopped
 
     async def answer(self, session: SessionId, prompt: PromptId, repository: str, by: Person) -> bool:
         """Answer the open question of a prompt. False when it is not open any more."""

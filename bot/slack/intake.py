@@ -51,13 +51,17 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class StopPressed:
-    """The native Stop button, or a ❌ on a message. `ts` names a message whose thread is not known yet."""
+    """The native Stop button, or a ❌ on a message. `ts` names a message whose thread is not known yet.
+
+    `key` is the same each time this one is delivered; "" where nothing tells.
+    """
 
     team: str
     channel: str
     user: str
     thread_ts: str | None
     ts: str | None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +149,20 @@ def _event(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) 
     if kind in {"message", "app_mention"}:
         return _message(team, event, me, bots)
     if kind == "agent_session_stopped":
-        return StopPressed(
-            team, _text(event, "channel"), _text(event, "user"), _stamp(event, "thread_ts"), None
-        )
+        channel, thread_ts = _text(event, "channel"), _stamp(event, "thread_ts")
+        return StopPressed(team, channel, _text(event, "user"), thread_ts, None, _deed(event, channel))
     if kind == "reaction_added" and _maybe(event, "reaction") in STOP_REACTIONS:
         item = _table(event, "item")
         if item.get("type") != "message":
             return None
-        return StopPressed(team, _text(item, "channel"), _text(event, "user"), None, _stamp(item, "ts"))
+        channel, ts = _text(item, "channel"), _stamp(item, "ts")
+        return StopPressed(team, channel, _text(event, "user"), None, ts, _deed(event, channel))
     return None
+
+
+def _deed(event: Mapping[str, Any], channel: str) -> str:
+    at = _maybe(event, "event_ts")
+    return f"{channel}:{at}" if at else ""
 
 
 def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) -> Intake | None:

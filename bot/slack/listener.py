@@ -111,7 +111,8 @@ class Listener:
     async def _stop(self, said: Said, late: bool) -> None:
         if not said.addressed and not await self._sessions.knows(said.thread.session_id):
             return
-        pressed = StopPressed(said.thread.team, said.thread.channel, said.user, said.thread.thread_ts, None)
+        thread, key = said.thread, f"{said.thread.channel}:{said.ts}"
+        pressed = StopPressed(thread.team, thread.channel, said.user, thread.thread_ts, None, key)
         await self._pressed(pressed, float(said.ts) if late else None)
 
     async def _pressed(self, pressed: StopPressed, said_at: float | None = None) -> None:
@@ -124,7 +125,7 @@ class Listener:
         if not decision.allowed:
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, decision.reason)
             return
-        stopped = await self._sessions.stop(session, pressed.user, said_at)
+        stopped = await self._sessions.stop(session, pressed.user, said_at, pressed.key)
         if not stopped and pressed.thread_ts is not None and said_at is None:
             text = "Nothing is running in this thread."
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, text)
