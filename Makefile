@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 ASKED := $(if $(filter default file,$(origin PYTHON)),,asked)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check proof bench lock clean
+.PHONY: help setup demo test check proof soak bench lock clean
 
 help: ## list these lines
 	@echo 'usage: make GOAL [ARGS="…"] [PYTHON=python3.12]'
@@ -39,6 +39,9 @@ check: setup ## lint, formatting, types and the rules of the house
 proof: setup ## run what tries to break the promises and count it; ARGS="crash --json" and others
 	@.ci/system-packages browser
 	@$(RUN)/python tests/proof.py $(ARGS)
+
+soak: setup ## talk to a demo while all of it is killed; ARGS="--minutes 60 --seed 7 --threads 12"
+	@$(RUN)/python tests/soak $(ARGS)
 
 bench: setup ## measure, each thing against its baseline, in one table
 	@$(RUN)/python tests/benchmarks $(ARGS)

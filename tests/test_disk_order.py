@@ -16,13 +16,14 @@ import pytest
 from cut_kit import NOTHING, Opener, Seen, database_of, memory
 from disk_kit import Disk, Model, Op, read_journal, recording
 from session_kit import shows
-from wire_kit import Acknowledged, acknowledged, requests
+from wire_kit import Request, acknowledged, requests
 
 from bot.domain import ThreadKey
 from bot.playground import people
 from bot.playground.household import household
-from bot.testing import Botty, Thread
+from bot.testing import Botty
 
+Same = Callable[[Mapping[str, Any]], bool]
 pytestmark = pytest.mark.proof("order")
 
 # A bot that breaks both promises, as a plugin: it answers first, and acts before it has planned to.
@@ -126,7 +127,7 @@ class Order:
         for each in acknowledged(ops):
             looks.setdefault(each.at, []).append(lambda each=each: self._acknowledged(each.payload))
         for request in requests(ops):
-            for look in self._outside(request.method, request.path, request):
+            for look in self._outside(request):
                 looks.setdefault(request.at, []).append(look)
         for step, op in enumerate(ops):
             for look in looks.get(step, ()):
@@ -202,34 +203,31 @@ class Order:
 
     # -- what was done outside -------------------------------------------------------------------------
 
-    def _outside(self, method: str, path: str, request: Any) -> Iterator[Callable[[], None]]:
-        if path.endswith("/chat.postMessage"):
+    def _outside(self, request: Request) -> Iterator[Callable[[], None]]:
+        if request.path.endswith("/chat.postMessage"):
             session, _, key = request.json["metadata"]["event_payload"]["key"].partition(":")
-            yield lambda: self._planned(
-                "Slack post", lambda kind, known, _: (kind, known) == ("thread.post", key)
-            )
-        elif path.endswith("/chat.update"):
-            yield lambda: self._planned("Slack update", lambda kind, *_: kind == "thread.update")
-        elif method == "POST" and path.endswith("/pulls"):
+            yield lambda: self._planned("Slack post", "thread.post", session, lambda row: row["key"] == key)
+        elif request.path.endswith("/chat.update"):
+            yield lambda: self._planned("Slack update", "thread.update")
+        elif request.method == "POST" and request.path.endswith("/pulls"):
             title = request.json["title"]
             yield lambda: self._planned(
-                "pull request",
-                lambda kind, _, row: kind == "pull_request" and row["intent"]["title"] == title,
+                "pull request", "pull_request", same=lambda row: row["intent"]["title"] == title
             )
 
     def _push(self, command: str) -> None:
-        self._planned("push", lambda kind, _, row: kind == "git.push" and row["intent"]["commit"] in command)
+        self._planned("push", "git.push", same=lambda row: row["intent"]["commit"] in command)
 
-    def _planned(self, what: str, same: Callable[[str, str, Any], bool]) -> None:
-        """One session at least was about to do this, as far as its disk knows."""
-        self._check(
-            what,
-            any(
-                row["state"] == "sending" and same(kind, key, row)
-                for seen in self._least.values()
-                for (kind, key), row in seen.effects.items()
-            ),
-        )
+    def _planned(self, what: str, kind: str, session: str = "", same: Same = lambda row: True) -> None:
+        """A session was about to do this, as far as its disk knows."""
+        found = [
+            row
+            for path, seen in self._least.items()
+            if session in path
+            for row in seen.effects.values()
+            if row["kind"] == kind and row["state"] == "sending" and same(row)
+        ]
+        self._check(what, bool(found))
 
 
 ANSWERS = {"mention", "reply", "edit", "deletion", "stop", "click"}

@@ -116,7 +116,7 @@ def storm(tmp_path: Path, *mutants: str) -> list[Op]:
 async def test_what_was_acknowledged_is_there_wherever_the_power_is_cut(
     tmp_path: Path, opener: Opener, record_property: Callable[[str, object], None]
 ) -> None:
-    """Every state found is one that was, what is owed outside is marked, and was planned before it was done."""
+    """Every state found is one that was; what is owed outside is marked, and planned before it is done."""
     cutter = Cutter(Disk(tmp_path / "disk"), opener)
     await cutter.go(storm(tmp_path))
     assert [len(keys) for keys in cutter.owed.values()] == [4] * 4

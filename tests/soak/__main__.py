@@ -7,25 +7,27 @@ and then leaves the data folder where it is.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 from harm import Harm
 from judge import Judge, databases
-from place import demo
+from place import Place, demo
 from rich.console import Console
 from rich.table import Table
 from talk import People
 
 CALM_SECONDS = 420
+ANSWERS = 60  # rounds of answering what is still asked in the end
 
 
 @click.command()
@@ -43,7 +45,7 @@ def main(
     """Kill everything, again and again, while people talk to it; then look whether anything was lost."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix="threadsmith-soak-"))
-    result = asyncio.run(Soak(folder, seed, threads, pause).run(minutes * 60))
+    result = asyncio.run(ended_by_a_signal(Soak(folder, seed, threads, pause).run(minutes * 60)))
     if result["broken"] or keep:
         result["data"] = str(folder)
     else:
@@ -55,7 +57,16 @@ def main(
     sys.exit(1 if result["broken"] else 0)
 
 
+async def ended_by_a_signal(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """So that the demo does not outlive us."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
 class Soak:
+    """`run` it once, for so many seconds."""
+
     def __init__(self, folder: Path, seed: int, threads: int, pause: tuple[float, float]) -> None:
         self._data = folder / "demo"
         self._seed = seed
@@ -76,7 +87,7 @@ class Soak:
             harm = Harm(place, random.Random(f"done {self._seed}"))
             await self._storm(people, harm, judge, seconds)
             self._tell("no more harm; waiting until all is idle")
-            await self._answer_all(people)
+            await self._answer_all(people, place)
             await judge.calm(people.talks, CALM_SECONDS)
         self._tell("ended; looking at what is left")
         await judge.ended(harm.killed)
@@ -113,13 +124,12 @@ class Soak:
                 f"{len(people.talks)} threads, {said} prompts, {ends} final messages, {kills} kills{broken}"
             )
 
-    async def _answer_all(self, people: People) -> None:
-        """Nothing waits for an answer: an answer may open the next question, so a few times."""
-        for _ in range(10):
-            for talk in people.talks:
-                with contextlib.suppress(Exception):
-                    await people.pick(talk)
-            await asyncio.sleep(2)
+    async def _answer_all(self, people: People, place: Place) -> None:
+        """Until nothing waits for an answer: one may open the next question."""
+        for _ in range(ANSWERS):
+            idle = await place.look("idle", timeout="2")
+            if not any([await people.pick(talk) for talk in people.talks]) and idle["idle"]:
+                return
 
     def _result(self, people: People, harm: Harm, judge: Judge) -> dict[str, Any]:
         return {

@@ -164,15 +164,18 @@ class People:
                 with suppress(Unsure):
                     await self._place.act("merge", **where, user=self._chance.choice(talk.people))
 
-    async def pick(self, talk: Talk) -> None:
-        """Answer an open question of this thread, as whoever asked first."""
+    async def pick(self, talk: Talk) -> bool:
+        """Answer an open question of this thread, as whoever asked first. False: there was none."""
         if not talk.root:
-            return
+            return False
+        asked = False
         seen = await self._place.look("thread", channel=talk.channel, ts=talk.root)
         for message in seen["messages"]:
             for action in message["actions"]:
                 if action["options"] and not message["deleted"]:
+                    asked = True
                     await self._click(talk, message["ts"], action)
+        return asked
 
     async def _click(self, talk: Talk, ts: str, action: Json) -> None:
         values = {"user": talk.said[0].user, "value": self._chance.choice(action["options"])["value"]}
