@@ -29,30 +29,28 @@ pytestmark = pytest.mark.proof("order")
 # A bot that breaks both promises, as a plugin: it answers first, and acts before it has planned to.
 HASTY = """
 import asyncio
-from bot.sessions.effects import SessionEffects
 from bot.slack.edge import SlackEdge
-from bot.slack.outbox import Outbox
 from slack_bolt.response import BoltResponse
 from storage import SessionFile
 
-listen, sending = SlackEdge._before_authorize, SessionFile.effect_sending
+listen, sending, done = SlackEdge._before_authorize, SessionFile.effect_sending, SessionFile.effect_done
 
 async def answer_first(self, body, next):
     async def later():
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         await listen(self, body, next)
     self._spawn(later())
     return BoltResponse(status=200, body="")
 
-async def not_before(self, effect_id):
-    async def later():
-        await asyncio.sleep(0.2)
-        return await sending(self, effect_id)
-    self.late = asyncio.create_task(later())
+async def not_yet(self, effect_id):
     return True
 
+async def afterwards(self, effect_id, result=None):
+    await sending(self, effect_id)
+    return await done(self, effect_id, result)
+
 SlackEdge._before_authorize = answer_first
-SessionFile.effect_sending = not_before
+SessionFile.effect_sending, SessionFile.effect_done = not_yet, afterwards
 """
 
 
