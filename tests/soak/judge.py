@@ -18,12 +18,13 @@ from storage import DataFolder, Executor, SessionFile, SessionStore, StateFile
 
 ENDS = {"done", "failed", "stopped"}
 MOST_ATTEMPTS = 3
-# How a turn may fail here, each because of a harm that was done to it; anything else is a broken promise.
+# How a turn may fail here: by a harm that was done to it, or by a bound; all else is a broken promise.
 ALLOWED = {
     "cut off 3 times": r"^It was cut off 3 times",
     "sandbox or agent killed": r"sandbox|agent",
     "GitHub refused": r"GitHub|[Pp]ull request|[Pp]ush|[Ff]etch|[Rr]epository|remote|Publishing",
     "Slack refused": r"Slack",
+    "too many requests of one person": r"^You have \d+ unfinished requests in other threads",
 }
 MOST_MIB = 400
 MOST_FILES, FILES_OF_SANDBOX = 90, 12

@@ -77,6 +77,8 @@ class People:
                 if self.over:
                     return
                 await self._something(talk)
+            with suppress(Refused):
+                await self.pick(talk)  # a question that stays open counts against whoever asked
 
     def _some_people(self) -> list[str]:
         return self._chance.sample(self._users, self._chance.randrange(1, len(self._users) + 1))
