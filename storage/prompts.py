@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from storage.engine import Row
 from storage.ledger import NewArtifact, NewEffect, NewEvent, Tx, clean, decoded, dump
+from storage.refusals import refuse
 
 Planned = Sequence[NewEffect] | Callable[[int], Sequence[NewEffect]]  # or what makes them from a prompt's id
 
@@ -35,7 +36,10 @@ class NewPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`new` is false for one that was there already. `position` counts the unfinished ahead of it."""
+    """`new` is false for one that was there already. `position` counts the unfinished ahead of it.
+
+    New and `removed`: there was no room for it.
+    """
 
     prompt_id: int
     new: bool
@@ -71,7 +75,13 @@ def prompt_row(row: Row) -> Row:
     return decoded(row, "author")
 
 
-def accept(tx: Tx, prompt: NewPrompt, epoch: int) -> Accepted | None:
+def accept(
+    tx: Tx,
+    prompt: NewPrompt,
+    epoch: int,
+    room: int | None = None,
+    place: Callable[[Accepted], Sequence[NewEffect]] | None = None,
+) -> Accepted | None:
     source, key = clean(prompt.source), clean(prompt.key)
     known = _known(tx, source, key)
     if known is not None:
@@ -88,20 +98,35 @@ def accept(tx: Tx, prompt: NewPrompt, epoch: int) -> Accepted | None:
         *(prompt.repository, prompt.at),
     )
     assert prompt_id is not None
+    tx.session(None)
+    accepted = Accepted(prompt_id, True, "queued", _ahead(tx, prompt_id))
+    if room is not None and accepted.position > room:
+        refuse(tx, prompt_id, accepted.position)
+        return replace(accepted, state="removed")
+    _note(tx, prompt, accepted)
+    tx.effects(place(accepted) if place is not None else ())
+    return accepted
+
+
+def _note(tx: Tx, prompt: NewPrompt, accepted: Accepted) -> None:
+    """Its message and its events."""
+    prompt_id, position = accepted.prompt_id, accepted.position
+    author, text = (clean(prompt.author_id), clean(prompt.author_name)), clean(prompt.text)
     tx.execute(
         """INSERT INTO messages (prompt_id, role, content, author_id, author_name, created_at)
            VALUES (?, 'user', ?, ?, ?, ?)""",
         *(prompt_id, text, *author, prompt.at),
     )
-    data = {"source": source, "key": key, "text": text, "author_name": author[1]}
-    accepted = NewEvent(
-        "prompt.accepted", data | {"message_ts": prompt.message_ts}, prompt_id, author[0], prompt.at
-    )
-    position = _ahead(tx, prompt_id)
-    queued = NewEvent("prompt.queued", {"position": position}, prompt_id, author[0], prompt.at)
-    tx.events([accepted, queued] if position else [accepted])
-    tx.session(None)
-    return Accepted(prompt_id, True, "queued", position)
+    data = {
+        "source": clean(prompt.source),
+        "key": clean(prompt.key),
+        "text": text,
+        "author_name": author[1],
+        "message_ts": prompt.message_ts,
+    }
+    tx.events([NewEvent("prompt.accepted", data, prompt_id, author[0], prompt.at)])
+    if position:
+        tx.events([NewEvent("prompt.queued", {"position": position}, prompt_id, author[0], prompt.at)])
 
 
 def _known(tx: Tx, source: str, key: str) -> Accepted | None:
@@ -111,12 +136,14 @@ def _known(tx: Tx, source: str, key: str) -> Accepted | None:
 
 def _began_before(tx: Tx, message_ts: str | None) -> bool:
     """Whether the thread was a session already when this was said; by the thread's own clock alone."""
-    found = tx.one(
-        """SELECT count(*) AS n, coalesce(CAST(? AS REAL) > min(CAST(message_ts AS REAL)), 1) AS later
-           FROM prompts""",
+    found = tx.one(  # the first row there is decides it nearly always; the rest is not looked at then
+        """SELECT EXISTS (SELECT 1 FROM prompts
+                          WHERE ?1 IS NULL OR CAST(message_ts AS REAL) < CAST(?1 AS REAL))
+               OR EXISTS (SELECT 1 FROM prompts)
+                  AND NOT EXISTS (SELECT 1 FROM prompts WHERE message_ts IS NOT NULL) AS later""",
         message_ts,
     )
-    return found is not None and found["n"] > 0 and bool(found["later"])
+    return found is not None and bool(found["later"])
 
 
 def _ahead(tx: Tx, prompt_id: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from storage.migrations import Schema, session_schema
 from storage.prompts import Accepted, NewPrompt, Outcome, Planned, prompt_row
 
 FINAL = frozenset({"done", "failed", "stopped"})
+UNFINISHED = frozenset({"queued", "running", "waiting"})
 _LEASE = ("sandbox", "image", "provider", "epoch", "expires_at")
 
 
@@ -84,12 +85,20 @@ class SessionFile(Ledger):
 
     # -- prompts ---------------------------------------------------------------------------------
 
-    async def accept(self, prompt: NewPrompt, epoch: int) -> Accepted | None:
+    async def accept(
+        self,
+        prompt: NewPrompt,
+        epoch: int,
+        room: int | None = None,
+        place: Callable[[Accepted], Sequence[NewEffect]] | None = None,
+    ) -> Accepted | None:
         """Queue a prompt; one that is known already is reported as it is now, and nothing is written.
 
-        None, and nothing is written: it was unaddressed, and said before this session's first prompt.
+        `place` makes the effects that are planned with it. With more than `room` ahead of it, it is refused
+        instead, and its author told. None, and nothing is written: it was unaddressed, and said before this
+        session's first prompt.
         """
-        return await self._write(lambda tx: moves.accept(tx, prompt, epoch))
+        return await self._write(lambda tx: moves.accept(tx, prompt, epoch, room, place))
 
     async def edit(self, source: str, key: str, text: str) -> str | None:
         """Change the text while queued or waiting. Returns the state (any other: too late), None: unknown."""
@@ -269,13 +278,16 @@ class SessionFile(Ledger):
     async def session(self) -> Row:
         return decoded((await self._read("SELECT * FROM session"))[0], "pull_request", "extra")
 
-    async def prompts(self, states: Iterable[str] | None = None) -> list[Row]:
+    async def prompts(self, states: Collection[str] | None = None, limit: int = -1) -> list[Row]:
         """In the order of acceptance, which is the order they run in; `states` None means all."""
         wanted = None if states is None else dump(sorted(states))
+        # Said so that the index of the unfinished is used: what is done grows without end.
+        open_ones = f"state IN {moves.UNFINISHED} AND" if states and UNFINISHED.issuperset(states) else ""
         found = await self._read(
-            """SELECT * FROM prompts WHERE ?1 IS NULL OR state IN (SELECT value FROM json_each(?1))
-               ORDER BY id""",
-            wanted,
+            f"""SELECT * FROM prompts
+                WHERE {open_ones} (?1 IS NULL OR state IN (SELECT value FROM json_each(?1)))
+                ORDER BY id LIMIT ?2""",  # noqa: S608 - a constant
+            *(wanted, limit),
         )
         return [prompt_row(row) for row in found]
 

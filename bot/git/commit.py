@@ -18,7 +18,7 @@ SUBJECT_CHARACTERS = 120
 _LOOK = Bounds(seconds=60, kernel=KernelLimits())
 _SESSION = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TRAILER = re.compile(
-    r"(?im)^\s*(?:co-authored-by|signed-off-by|reviewed-by|acked-by|approved-by|skip-checks|request-checks)"
+    r"(?im)^[^\S\n]*(?:co-authored-by|signed-off-by|reviewed-by|acked-by|approved-by|skip-checks|request-checks)"
     r"\s*:.*\n?"
 )
 # What a code host acts upon when it reads a message: issues to close, people to call, checks to leave out.
@@ -26,7 +26,7 @@ _REFERENCE = re.compile(
     r"(?i)(#|(?<![a-z0-9])gh-|/(?:issues|pull|pulls|discussions)/)(?=\d)|(?<![a-z0-9])@(?=\w)"
 )
 _NO_CHECKS = re.compile(r"(?i)\[([^\[\]\n]*(?:skip|\bno[\s_-]*(?:ci|actions))[^\[\]\n]*)\]")
-_NO_CI = re.compile(r"(?i)\*+\s*(no_ci)\s*\*+")
+_NO_CI = re.compile(r"(?i)(?<!\*)\*+\s*(no_ci)\s*\*+")
 _STATUS = {"A": "added", "D": "deleted", "R": "renamed"}
 
 

@@ -69,7 +69,7 @@ async def join(file: SessionFile, prompt: Prompt, person: Person) -> None:
 def brief(prompt: Prompt, context: Sequence[str], repository: Repository) -> list[str]:
     """The blocks of a prompt; the last is the request itself, without the words that chose the repository."""
     name = re.escape(repository.name)
-    routing = re.compile(rf"\s*(?:\brepo\s?=\s?\S+|\bin\s+`?{name}`?(?![\w/]))", re.IGNORECASE)
+    routing = re.compile(rf"(?<!\s)\s*(?:\brepo\s?=\s?\S+|\bin\s+`?{name}`?(?![\w/]))", re.IGNORECASE)
     return [*context, routing.sub("", prompt.text).strip() or prompt.text]
 
 

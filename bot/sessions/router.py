@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
 from bot.sessions.ending import withdrawn, write_stop_of_queued
@@ -100,7 +99,10 @@ class Sessions:
     # -- what edges say --------------------------------------------------------------------------
 
     async def accept(self, incoming: Incoming) -> Accepted | None:
-        """Commit a prompt. None when it was not addressed to us and its thread is no session."""
+        """Commit a prompt, or refuse it visibly where too many wait already; then its state is `removed`.
+
+        None when it was not addressed to us and its thread is no session.
+        """
         session = incoming.thread.session_id
         async with self._lane(session):
             if not incoming.addressed and not self.house.store.exists(session):
@@ -109,15 +111,14 @@ class Sessions:
                 self._marked(session),
                 self.house.store.use(session, create=incoming.thread) as file,
             ):
-                accepted = await file.accept(_new_prompt(incoming), self.house.epoch)
-                if accepted is not None and accepted.new and accepted.position:
-                    await self._say_place(file, incoming, accepted)
+                room = self.house.settings.limits.queue_length
+                accepted = await file.accept(self._new_prompt(incoming), self.house.epoch, room, _place)
         return accepted
 
     async def edit(self, thread: ThreadKey, source: str, key: str, text: str) -> str | None:
         """Change a prompt that has not started. Its state afterwards, None when there is no such prompt."""
         async with self._known(thread.session_id) as file:
-            return None if file is None else await file.edit(source, key, text)
+            return None if file is None else await file.edit(source, key, self._bounded(text))
 
     async def remove(self, thread: ThreadKey, source: str, key: str) -> str | None:
         """Take back a prompt that has not started. Its state afterwards, None when there is none."""
@@ -277,15 +278,24 @@ class Sessions:
                 stopped = True
         return stopped
 
-    async def _say_place(self, file: SessionFile, incoming: Incoming, accepted: Accepted) -> None:
-        """Queued, visibly; refused, visibly, when too many wait already."""
-        facts = {"prompt_id": accepted.prompt_id, "position": accepted.position}
-        if accepted.position <= self.house.settings.limits.queue_length:
-            post = NewEffect("thread.post", f"queued:{accepted.prompt_id}", {"kind": "queued", **facts})
-        else:
-            await file.remove(incoming.source, incoming.key)
-            post = NewEffect("thread.post", f"refused:{accepted.prompt_id}", {"kind": "refused", **facts})
-        await file.record(effects=[post])
+    def _bounded(self, text: str) -> str:
+        """One that is too long is refused when its turn comes; no more of it is kept than shows that."""
+        return text[: self.house.settings.limits.message_chars + 1]
+
+    def _new_prompt(self, incoming: Incoming) -> NewPrompt:
+        author = incoming.author
+        return NewPrompt(
+            source=incoming.source,
+            key=incoming.key,
+            author_id=author.id,
+            author_name=author.name,
+            author={"id": author.id, "team": author.team, "name": author.name},
+            text=self._bounded(incoming.text),
+            message_ts=incoming.message_ts,
+            at=incoming.at,
+            repository=incoming.repository,
+            unaddressed=not incoming.addressed,
+        )
 
     def _wake(self, session: SessionId) -> SessionWorker:
         worker = self._workers.get(session)
@@ -315,21 +325,8 @@ async def _holds_message(file: SessionFile, channel: str, ts: str) -> bool:
     return ts == row["thread_ts"] or ts in prompts or ts in posts
 
 
-def _new_prompt(incoming: Incoming) -> NewPrompt:
-    author: dict[str, Any] = {
-        "id": incoming.author.id,
-        "team": incoming.author.team,
-        "name": incoming.author.name,
-    }
-    return NewPrompt(
-        source=incoming.source,
-        key=incoming.key,
-        author_id=incoming.author.id,
-        author_name=incoming.author.name,
-        author=author,
-        text=incoming.text,
-        message_ts=incoming.message_ts,
-        at=incoming.at,
-        repository=incoming.repository,
-        unaddressed=not incoming.addressed,
-    )
+def _place(accepted: Accepted) -> list[NewEffect]:
+    """One that waits behind others is told so."""
+    facts = {"kind": "queued", "prompt_id": accepted.prompt_id, "position": accepted.position}
+    post = NewEffect("thread.post", f"queued:{accepted.prompt_id}", facts)
+    return [post] if accepted.position else []

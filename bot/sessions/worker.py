@@ -88,7 +88,7 @@ class SessionWorker:
     async def _step(self, file: SessionFile) -> bool:
         """Run the next prompt, if there is one that may run."""
         await self._stop_waiting(file)
-        queued = await file.prompts(states=("queued",))
+        queued = await file.prompts(("queued",), limit=1)
         if not queued or self._closing:
             return False
         async with self._slots.take(queued[0]["author_id"]):

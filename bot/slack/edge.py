@@ -10,18 +10,22 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
+from slack_bolt.adapter.socket_mode.internals import build_headers
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config_models import SlackSettings
 from bot.slack.backfill import Backfill
-from bot.slack.calls import reason
+from bot.slack.calls import UNREACHABLE, reason
 from bot.slack.commands import SlackCommands
 from bot.slack.listener import Listener
 
@@ -89,9 +93,7 @@ class SlackEdge:
         while True:
             try:
                 if self._handler is None:
-                    self._handler = AsyncSocketModeHandler(
-                        self.app, self._settings.app_token.reveal(), logger=_quiet("slack_sdk.socket_mode")
-                    )
+                    self._handler = _Socket(self, self._settings.app_token.reveal())
                     async with asyncio.timeout(_CONNECT_SECONDS):
                         await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt has no types there
                     pause = 0.5
@@ -126,31 +128,49 @@ class SlackEdge:
 
     # -- listeners -------------------------------------------------------------------------------
 
+    async def answer(self, body: dict[str, Any], headers: Any = None) -> BoltResponse:
+        """What one delivery gets: 200 once it is on disk or says nothing to us; else Slack sends it again."""
+        try:
+            request = AsyncBoltRequest(mode="socket_mode", body=body, headers=headers)
+        except Exception as error:  # Bolt takes its form for granted; sent again it would be no better
+            log.warning("a delivery that is none of Slack's forms was dropped (%s)", type(error).__name__)
+            return _taken()
+        return await self.app.async_dispatch(request)
+
     async def _before_authorize(
         self, body: dict[str, Any], next: Callable[[], Awaitable[None]]
     ) -> BoltResponse | None:
-        """Commit first. What belongs to a session is answered here, without waiting for `auth.test`."""
+        """Commit first. All but slash commands is answered here, without waiting for `auth.test`.
+
+        What says nothing to us is answered too: a button that only opens a link, another app's event.
+        """
         afterwards = await self._listener.hear(body, time.time())
         if afterwards is not None:
             self._spawn(afterwards)
-            return BoltResponse(status=200, body="")
-        if body.get("type") == "event_callback":
-            return BoltResponse(status=200, body="")  # an event that says nothing to us
-        await next()
-        return None
+        elif _is_command(body):
+            await next()
+            return None
+        return _taken()
 
     def _listen(self) -> None:
         """Few listeners, routing inside: each costs time on every message."""
 
         async def command(ack: Any, body: dict[str, Any], respond: Any) -> None:
             await ack()
-            await respond(text=await self._commands.run(body), response_type="ephemeral")
+            try:
+                await respond(text=await self._said_to(body), response_type="ephemeral")
+            except UNREACHABLE as error:
+                log.warning("the answer to a slash command did not arrive (%s)", reason(error))
 
-        async def other_action(ack: Any) -> None:
-            await ack()  # buttons that only open a link, and whatever is not ours
+        self.app.command(_ANYTHING)(command)
 
-        self.app.command(self._settings.command)(command)
-        self.app.action(_ANYTHING)(other_action)
+    async def _said_to(self, body: Mapping[str, Any]) -> str:
+        if body["command"] == self._settings.command:
+            return await self._commands.run(body)
+        return (
+            f"I answer to `{self._settings.command}` only. To change that, set `slack.command` in my "
+            "configuration to the command of the Slack app."
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
@@ -161,6 +181,29 @@ class SlackEdge:
         self._jobs.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("after an acknowledgement", exc_info=task.exception())
+
+
+class _Socket(AsyncSocketModeHandler):
+    """Bolt's handler with our way in, which nothing that arrives can make raise."""
+
+    def __init__(self, edge: SlackEdge, app_token: str) -> None:
+        super().__init__(edge.app, app_token, logger=_quiet("slack_sdk.socket_mode"))
+        self._edge = edge
+
+    async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
+        begun = time.time()
+        answer = await self._edge.answer(req.payload, build_headers(req))
+        await send_async_response(client, req, answer, begun)
+
+
+def _taken() -> BoltResponse:
+    return BoltResponse(status=200, body="")
+
+
+def _is_command(body: Mapping[str, Any]) -> bool:
+    """A slash command as Slack delivers it: flat, with who, where and how to answer."""
+    named = all(isinstance(body.get(key), str) for key in ("command", "team_id", "user_id", "response_url"))
+    return named and not any(isinstance(value, list | dict) for value in body.values())
 
 
 def _quiet(name: str) -> logging.Logger:

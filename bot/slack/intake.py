@@ -18,6 +18,7 @@ PICK_REPOSITORY = "choose_repository"
 STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
 _PERSON_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
 _STAMP = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
+_ID = re.compile(r"[A-Za-z0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,14 @@ def _maybe(source: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def _id(source: Mapping[str, Any], key: str) -> str:
+    """Slack's name of a person, a channel or a team."""
+    value = _text(source, key)
+    if not _ID.fullmatch(value):
+        raise _Unreadable(key)
+    return value
+
+
 def _stamp(source: Mapping[str, Any], key: str) -> str:
     """Slack's name of a message: seconds with a fraction."""
     value = _text(source, key)
@@ -136,7 +145,7 @@ def read(body: Mapping[str, Any], me: str, bots: Collection[str] = ()) -> Intake
     """
     try:
         if body.get("type") == "event_callback":
-            return _event(_text(body, "team_id"), _table(body, "event"), me, bots)
+            return _event(_id(body, "team_id"), _table(body, "event"), me, bots)
         if body.get("type") == "block_actions":
             return _picked(body)
     except _Unreadable:
@@ -149,14 +158,14 @@ def _event(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) 
     if kind in {"message", "app_mention"}:
         return _message(team, event, me, bots)
     if kind == "agent_session_stopped":
-        channel, thread_ts = _text(event, "channel"), _stamp(event, "thread_ts")
-        return StopPressed(team, channel, _text(event, "user"), thread_ts, None, _deed(event, channel))
+        channel, thread_ts = _id(event, "channel"), _stamp(event, "thread_ts")
+        return StopPressed(team, channel, _id(event, "user"), thread_ts, None, _deed(event, channel))
     if kind == "reaction_added" and _maybe(event, "reaction") in STOP_REACTIONS:
         item = _table(event, "item")
         if item.get("type") != "message":
             return None
-        channel, ts = _text(item, "channel"), _stamp(item, "ts")
-        return StopPressed(team, channel, _text(event, "user"), None, ts, _deed(event, channel))
+        channel, ts = _id(item, "channel"), _stamp(item, "ts")
+        return StopPressed(team, channel, _id(event, "user"), None, ts, _deed(event, channel))
     return None
 
 
@@ -166,7 +175,7 @@ def _deed(event: Mapping[str, Any], channel: str) -> str:
 
 
 def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]) -> Intake | None:
-    channel = _text(event, "channel")
+    channel = _id(event, "channel")
     subtype = _maybe(event, "subtype")
     if subtype == "message_changed":
         return _edited(team, channel, _table(event, "message"), _table(event, "previous_message"), me)
@@ -178,7 +187,7 @@ def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]
         return None
     if subtype not in _PERSON_SUBTYPES:
         return None
-    ts, user, raw = _stamp(event, "ts"), _text(event, "user"), _maybe(event, "text")
+    ts, user, raw = _stamp(event, "ts"), _id(event, "user"), _maybe(event, "text")
     thread_ts = _thread(event, "")
     direct = event.get("channel_type") == "im"
     mentioned = event.get("type") == "app_mention" or me in mentions(raw)
@@ -191,11 +200,16 @@ def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]
         thread=ThreadKey(team, channel, thread_ts or ts),
         ts=ts,
         user=user,
-        user_team=_maybe(event, "user_team") or _maybe(event, "team") or team,
+        user_team=_team_of(event) or team,
         text=text,
         addressed=direct or mentioned,
         stop=is_stop(text),
     )
+
+
+def _team_of(event: Mapping[str, Any]) -> str:
+    """The author's own; "" where the event does not say."""
+    return next((_id(event, key) for key in ("user_team", "team") if _maybe(event, key)), "")
 
 
 def _edited(
@@ -205,7 +219,7 @@ def _edited(
         return None
     ts = _stamp(now, "ts")
     thread = ThreadKey(team, channel, _thread(now, ts))
-    return Edited(channel, ts, thread, _text(now, "user"), plain(_maybe(now, "text"), me))
+    return Edited(channel, ts, thread, _id(now, "user"), plain(_maybe(now, "text"), me))
 
 
 def _picked(body: Mapping[str, Any]) -> Picked | None:
@@ -219,6 +233,6 @@ def _picked(body: Mapping[str, Any]) -> Picked | None:
     container, user = _table(body, "container"), _table(body, "user")
     message = _table(body, "message")
     ts = _thread(container, "") or _thread(message, "") or _stamp(container, "message_ts")
-    team = _text(_table(body, "team"), "id")
-    thread = ThreadKey(team, _text(container, "channel_id"), ts)
-    return Picked(thread, _text(user, "id"), _maybe(user, "team_id") or team, value)
+    team = _id(_table(body, "team"), "id")
+    thread = ThreadKey(team, _id(container, "channel_id"), ts)
+    return Picked(thread, _id(user, "id"), _maybe(user, "team_id") or team, value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain import Action, Person, PromptId, PromptState, SessionId, Subject, ThreadKey
-from bot.errors import UserError
+from bot.errors import Denied, UserError
 from bot.permissions import Permissions
 from bot.sessions import Incoming, Sessions
 from bot.slack.intake import Deleted, Edited, Intake, Picked, Said, StopPressed, bot_user, read
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 Afterwards = Coroutine[Any, Any, None]
 _SOURCE = "slack"
 _ACK_SECONDS = 2.0
+_PROMPT = re.compile(r"[0-9]{1,15}")
 
 
 class Listener:
@@ -97,6 +99,8 @@ class Listener:
         )
         if accepted is None or not accepted.new:
             return _nothing()
+        if accepted.state == PromptState.REMOVED:
+            return self._progress.not_taken(said.thread.channel, said.ts)
         return self._progress.seen(said.thread.channel, said.ts)
 
     async def _after_edit(self, edited: Edited, state: str | None) -> None:
@@ -120,10 +124,11 @@ class Listener:
         session = await self._session_of(pressed)
         if session is None:
             return
-        person = await self._workspace.person(pressed.team, pressed.user)
-        decision = await self._permissions.may(person, Action.STOP, Subject(session=session))
-        if not decision.allowed:
-            await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, decision.reason)
+        try:
+            person = await self._workspace.person(pressed.team, pressed.user)
+            await self._permissions.require(person, Action.STOP, Subject(session=session))
+        except Denied as denied:
+            await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, str(denied))
             return
         stopped = await self._sessions.stop(session, pressed.user, said_at, pressed.key)
         if not stopped and pressed.thread_ts is not None and said_at is None:
@@ -149,7 +154,7 @@ class Listener:
     async def _picked(self, picked: Picked) -> None:
         prompt, _, repository = picked.value.partition("|")
         try:
-            if not prompt.isdigit():
+            if not _PROMPT.fullmatch(prompt):
                 raise UserError("That picker is not one of mine.")
             await self._answer(picked, PromptId(int(prompt)), repository)
         except UserError as error:

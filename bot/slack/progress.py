@@ -39,6 +39,8 @@ _ENDS = frozenset(
 )
 _WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
 _MOST_ORPHANS = 5
+_MOST_REFUSALS = 5
+_MOST_SEEN = 50
 _NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
 _REACTIONS = {"failed": "warning"}
 
@@ -53,6 +55,7 @@ class Progress:
         self.streams = Pacer(_STREAMS_PER_MINUTE, burst=10)
         self._workspace = workspace
         self._viewers: dict[SessionId, Viewer] = {}
+        self._refusals = 0  # that are being marked now
         self._live: set[tuple[str, str]] = set()  # channel and ts of the streams our viewers feed
         # One a thread: what is being opened has no name yet, so nobody looks for orphans meanwhile.
         self._openings: WeakValueDictionary[ThreadKey, asyncio.Lock] = WeakValueDictionary()
@@ -81,6 +84,16 @@ class Progress:
         """👀 on a message that was accepted."""
         await self.react(channel, ts, "eyes")
 
+    async def not_taken(self, channel: str, ts: str) -> None:
+        """🚫 on a message that was refused; the thread says why. In a flood the first ones get it."""
+        if self._refusals >= _MOST_REFUSALS:
+            return
+        self._refusals += 1
+        try:
+            await self.react(channel, ts, "no_entry_sign")
+        finally:
+            self._refusals -= 1
+
     async def react(self, channel: str, ts: str, name: str) -> None:
         await repeatable(
             self.client,
@@ -105,7 +118,7 @@ class Progress:
             async with self.sessions.house.store.use(session_id) as file:
                 session = await file.session()
                 unfinished = await file.prompts(("queued", "running", "waiting"))
-            for prompt in unfinished:
+            for prompt in unfinished[:_MOST_SEEN]:
                 if prompt["source"] == "slack" and prompt["message_ts"]:
                     await self.seen(session["channel"], prompt["message_ts"])
             await self.close_orphans(session)

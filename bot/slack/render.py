@@ -90,9 +90,12 @@ def _queued(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 
 
 def _refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    count, people = facts.get("count", 1), ", ".join(f"<@{each}>" for each in facts.get("people", ()))
+    what = "this one" if count == 1 else f"the last {count} requests here"
+    by = f" (from {people})" if people else ""
     text = (
-        f"I did not take this one: {facts['position']} requests already wait in this thread. "
-        "Send it again when some are done, or start a new thread."
+        f"I did not take {what}{by}: {facts['position']} requests already wait in this thread. "
+        f"Send {'it' if count == 1 else 'them'} again when some are done, or start a new thread."
     )
     return text, [_section(f":no_entry_sign: {text}")]
 

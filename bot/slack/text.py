@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
-_CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
-_LINK = re.compile(r"<((?:https?|mailto)[^|>]*)(?:\|([^>]*))?>")
-_SPECIAL = re.compile(r"<!([^>|]*)(?:\|([^>]*))?>")
+# None looks past the next <, which Slack escapes in what people type: a message of nothing else is read once.
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
+_CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^<>]*))?>")
+_LINK = re.compile(r"<((?:https?|mailto)[^<>|]*)(?:\|([^<>]*))?>")
+_SPECIAL = re.compile(r"<!([^<>|]*)(?:\|([^<>]*))?>")
 # Control characters, and what turns or hides the text around it: joiners, marks of direction, tags.
 _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e"

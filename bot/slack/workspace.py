@@ -11,12 +11,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import Person, ThreadKey, ThreadMessage
-from bot.errors import UserError
+from bot.errors import Denied, UserError
 from bot.slack.calls import UNREACHABLE, reading, reason
 from bot.slack.text import plain
 
 _KEEP_SECONDS = 600.0
 _KEEP_AT_MOST = 5000
+_NOBODY = frozenset({"user_not_found", "user_not_visible"})
 Ask = Callable[[], Awaitable[AsyncSlackResponse]]
 
 
@@ -35,7 +36,7 @@ class SlackWorkspace:
         return self._me
 
     async def person(self, team: str, user: str) -> Person:
-        """Who a user id is, seen from the installation's `team`."""
+        """Who a user id is, seen from the installation's `team`. Denied when Slack knows nobody by it."""
         found = await self._remember("user", user, lambda: self._client.users_info(user=user), "user")
         profile = found.get("profile") or {}
         return Person(
@@ -113,6 +114,8 @@ async def _answer(ask: Ask, doing: str) -> AsyncSlackResponse:
     try:
         return await reading(ask)
     except UNREACHABLE as error:
+        if reason(error) in _NOBODY:
+            raise Denied("Slack does not show me who that is, and strangers may do nothing here.") from error
         fix = {
             "missing_scope": "Add the missing scope to the Slack app and install it again.",
             "ratelimited": "Slack asks us to slow down; try again in a minute.",
