@@ -18,6 +18,7 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.adapter.socket_mode.internals import build_headers
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
+from slack_bolt.request.payload_utils import to_action, to_message, to_step, to_view
 from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
@@ -32,6 +33,7 @@ from bot.slack.listener import Listener
 log = logging.getLogger(__name__)
 
 _ANYTHING = re.compile("")
+_LOOKS = (to_action, to_message, to_step, to_view)  # Bolt makes all of them before it asks anybody
 _LOOK_SECONDS = 1.0
 _CONNECT_SECONDS = 60.0
 
@@ -132,6 +134,8 @@ class SlackEdge:
         """What one delivery gets: 200 once it is on disk or says nothing to us; else Slack sends it again."""
         try:
             request = AsyncBoltRequest(mode="socket_mode", body=body, headers=headers)
+            for look in _LOOKS:
+                look(request.body)
         except Exception as error:  # Bolt takes its form for granted; sent again it would be no better
             log.warning("a delivery that is none of Slack's forms was dropped (%s)", type(error).__name__)
             return _taken()
