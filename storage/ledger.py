@@ -269,6 +269,13 @@ class Ledger:
 
         return await self._write(move)
 
+    async def effect(self, effect_id: int) -> Row:
+        """As it is now; LookupError when there is no such row."""
+        found = await self._read("SELECT * FROM effects WHERE id = ?", effect_id)
+        if not found:
+            raise LookupError(f"there is no effect {effect_id}")
+        return effect_row(found[0])
+
     async def effects(self, states: Collection[str] | None = None, kind_prefix: str = "") -> list[Row]:
         """In the order they were planned; `states` None means all."""
         owed = "state IN ('pending', 'sending') AND" if states and OWED.issuperset(states) else ""

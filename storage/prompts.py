@@ -99,7 +99,7 @@ def accept(
     )
     assert prompt_id is not None
     tx.session(None)
-    accepted = Accepted(prompt_id, True, "queued", _ahead(tx, prompt_id))
+    accepted = Accepted(prompt_id, True, "queued", _ahead(tx, prompt_id, -1 if room is None else room + 1))
     if room is not None and accepted.position > room:
         refuse(tx, prompt_id, accepted.position)
         return replace(accepted, state="removed")
@@ -146,10 +146,12 @@ def _began_before(tx: Tx, message_ts: str | None) -> bool:
     return found is not None and bool(found["later"])
 
 
-def _ahead(tx: Tx, prompt_id: int) -> int:
+def _ahead(tx: Tx, prompt_id: int, most: int = -1) -> int:
+    """How many are unfinished before it; not counted beyond `most`, so that a long queue costs no more."""
     found = tx.one(
-        f"SELECT count(*) AS n FROM prompts WHERE id < ? AND state IN {UNFINISHED}",  # noqa: S608 - a constant
-        prompt_id,
+        f"""SELECT count(*) AS n FROM
+              (SELECT 1 FROM prompts WHERE id < ? AND state IN {UNFINISHED} LIMIT ?)""",  # noqa: S608 - a constant
+        *(prompt_id, most),
     )
     return int(found["n"]) if found else 0
 

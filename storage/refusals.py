@@ -1,8 +1,8 @@
 """What becomes of a request for which a thread has no room: known by its key, not kept, said to its author.
 
-However many there are, the thread shows one message of them until it takes a request again, brought up to
-date for each new author and each time their number has doubled: a flood must not hold up what else the
-thread has to say.
+However many there are, the thread shows one message of them until it takes a request again. It is brought up
+to date for each new author, for the first few, and then when their number has doubled: a flood must not hold
+up what else the thread has to say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from storage.ledger import NewEffect, NewEvent, Tx, dump, effect_row
 
 _MOST_PEOPLE = 20
+_COUNTED = 8
 _POST, _UPDATE = "thread.post", "thread.update"
 
 
@@ -53,7 +54,8 @@ def _say(tx: Tx, burst: int, author: str, position: int) -> None:
     elif update is None:
         tx.effect(NewEffect(_UPDATE, f"{key}:more", {**facts, "of": key}))
     else:
-        _amend(tx, update["id"], {**facts, "of": key}, newcomer or count & (count - 1) == 0)
+        doubled = count <= _COUNTED or count & (count - 1) == 0
+        _amend(tx, update["id"], {**facts, "of": key}, newcomer or doubled)
 
 
 def _effect(tx: Tx, kind: str, key: str) -> dict[str, Any] | None:

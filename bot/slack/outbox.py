@@ -122,7 +122,7 @@ class Outbox:
             pause = pause_after(error, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            row = next(each for each in await file.effects(kind_prefix="thread.") if each["id"] == row["id"])
+            row = await file.effect(row["id"])
 
     def _complain(self, key: str, error: BaseException) -> None:
         if self._complaints.may_say(reason(error)):
@@ -150,7 +150,7 @@ class Outbox:
         facts = row["intent"]
         if row["kind"] == "thread.update":
             await file.effect_sending(row["id"])
-            return await self._update(file, session, facts)
+            return await self._update(file, session, (await file.effect(row["id"]))["intent"])
         final = facts["kind"] == "final"
         if final:
             closing = self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
@@ -164,8 +164,9 @@ class Outbox:
     async def _post(
         self, file: SessionFile, session: Mapping[str, Any], row: dict[str, Any]
     ) -> dict[str, Any]:
-        text, blocks = _rendered(row)
         await file.effect_sending(row["id"])
+        row = await file.effect(row["id"])  # it may have been added to until now, but is not from here on
+        text, blocks = _rendered(row)
         key = _full_key(session, row)
         answer = await self._call_with_blocks(
             "chat.postMessage",

@@ -1,0 +1,123 @@
+"""Ten thousand requests in one thread: bounded on disk and on screen, and refused visibly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from session_kit import BUSY, calls, prompts, shows, until
+
+from bot.domain import Person, ThreadKey
+from bot.playground import people
+from bot.sessions import Incoming
+from bot.testing import Botty, Thread
+from storage import SessionFile
+
+pytestmark = pytest.mark.proof("input")
+
+MANY = 10_000
+ROOM = 2
+LONG = "x" * 2_000
+
+
+@pytest.fixture
+def botty_settings() -> dict[str, Any]:
+    return {"limits": {"queue_length": ROOM, "message_chars": 5_000}}
+
+
+def key_of(thread: Thread) -> ThreadKey:
+    return ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+
+
+def request(thread: ThreadKey, number: int, author: people.Person = people.ADA) -> Incoming:
+    """One of many, as the edge hands it in."""
+    ts = f"2000000000.{number:06d}"
+    person = Person(author.id, people.TEAM_ID, author.id)
+    return Incoming(thread, "slack", f"{thread.channel}:{ts}", person, LONG, ts, time.time())
+
+
+async def steps(file: SessionFile, work: Callable[[], Awaitable[Any]], times: int) -> int:
+    """How many instructions SQLite carries out for it, which no other load on the machine changes."""
+    counted = [0]
+
+    def count() -> None:
+        counted[0] += 1
+
+    async def watch(handler: Callable[[], None] | None) -> None:
+        # Nobody but a test wants this of a file, so there is no public way to it.
+        await file._file.run(lambda db: db.conn.set_progress_handler(handler, 1))
+
+    await watch(count)
+    for _ in range(times):
+        await work()
+    await watch(None)
+    return counted[0]
+
+
+async def test_ten_thousand_requests_in_a_thread_are_refused_in_one_message(
+    botty: Botty, record_property: Any
+) -> None:
+    """Its author is named, the last costs what the first did, and no more is kept than that there was one.
+
+    What had been taken keeps its order, and the thread takes requests again when there is room.
+    """
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    await thread.say('create b.txt with "b"', "ben")
+    await thread.say('create c.txt with "c"', "chloe")
+    await until(botty, lambda: enough(botty, thread, 3))
+    session, numbers = key_of(thread), iter(range(MANY))
+    async with botty.bot.house.store.use(session.session_id) as file:
+
+        async def flood() -> None:
+            assert (await botty.bot.sessions.accept(request(session, next(numbers)))).state == "removed"
+
+        first = await steps(file, flood, 20)
+        size = file.path.stat().st_size
+        for _ in range(MANY - 40):
+            await flood()
+        assert await steps(file, flood, 20) < 2 * first
+        assert file.path.stat().st_size - size < MANY * len(LONG) / 4
+        await botty.bot.sessions.accept(request(session, MANY, people.BEN))
+        assert len(await file.effects(kind_prefix="thread.")) < 10
+    record_property("cases", MANY)
+    shown = await shows(botty, thread, "the last 10001 requests")
+    assert f"(from <@{people.ADA.id}>, <@{people.BEN.id}>)" in shown.everything
+    await thread.stop()
+    await botty.idle()
+    assert [row["state"] for row in await prompts(botty, thread)][:3] == ["stopped", "done", "done"]
+    assert len([post for post in await thread.by_bot() if "I did not take" in post.everything]) == 1
+    assert len(await calls(botty, "chat.update")) < 40
+    assert len(await calls(botty, "reactions.add")) < 40
+    await thread.say('create d.txt with "d"', "ada")
+    assert "Done." in (await thread.final()).text
+
+
+async def enough(botty: Botty, thread: Thread, number: int) -> bool:
+    return len(await prompts(botty, thread)) >= number
+
+
+async def test_a_flood_over_the_socket_marks_what_it_refuses(botty: Botty) -> None:
+    """Each author sees it at their own message too, and a message sent twice is refused once."""
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    said = [await thread.say(f'create {number}.txt with "x"', "ben") for number in range(ROOM + 3)]
+
+    async def marked() -> list[str]:
+        posts = await thread.posts()
+        found = [post.ts for post in posts if "no_entry_sign" in post.reactions]
+        return found if len(found) == 3 else []
+
+    assert await until(botty, marked) == said[ROOM:]
+    refused = await shows(botty, thread, "the last 3 requests")
+    session = key_of(thread)
+    again = request(session, 0, people.BEN)
+    twin = Incoming(**{**vars_of(again), "key": f"{thread.channel}:{said[-1]}"})
+    assert not (await botty.bot.sessions.accept(twin)).new
+    assert (await shows(botty, thread, "the last 3 requests")).ts == refused.ts
+
+
+def vars_of(incoming: Incoming) -> dict[str, Any]:
+    return {name: getattr(incoming, name) for name in Incoming.__slots__}
