@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from bot.cli_common import CONFIG, JSON, print_table
+from bot.cli_common import CONFIG, JSON, FilePath, print_table
 from bot.cli_sessions import reindex, sessions
 from bot.errors import ConfigError, ThreadsmithError, UserError
 
@@ -55,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; the one place where errors become words and exit codes."""
     from storage import StorageError
 
+    for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 has to be printable all the same
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args=arguments, prog_name="threadsmith", standalone_mode=False)
     except click.exceptions.Abort:
@@ -71,6 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ThreadsmithError as error:
         click.echo(f"That failed: {error}", err=True)
         return 1
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        click.echo(f"That failed: {error.strerror or type(error).__name__}{named}.", err=True)
+        return 1
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0
@@ -82,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 @cli.command()
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     default=Path(".demo"),
     show_default=True,
     help="Where all state goes; a second start goes on from it.",
@@ -156,7 +164,7 @@ def _welcome(page: str, github: str, folder: Path) -> None:
 @cli.command()
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     default=Path(".demo"),
     show_default=True,
     help="Where its state goes.",

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class FilePath(click.Path):
+    """A path as a Path; one with a NUL in it names nothing, and every call that got it would raise."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "\0" in str(value):
+            self.fail("a path has no NUL in it.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Words(click.ParamType[str]):
+    """Text to look for; bytes that are none would be found nowhere and can be asked of nobody."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail("this is not UTF-8.", param, ctx)
+        return str(value)
+
 
 CONFIG = click.option(
     "--config",
     "-c",
     "config",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     default=Path("config.toml"),
     show_default=True,
     help="The configuration file.",

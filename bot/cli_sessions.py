@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from bot.cli_common import CONFIG, JSON, print_table
+from bot.cli_common import CONFIG, JSON, FilePath, Words, print_table
+
+_STATES = ("queued", "running", "waiting", "done", "failed", "stopped")
 
 
 @click.group()
@@ -21,10 +23,8 @@ def sessions() -> None:
 @CONFIG
 @JSON
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@click.option("--repository", default=None, help="Only those of one repository.")
-@click.option(
-    "--state", default=None, help="Only those in one state: queued, running, waiting, done, failed, stopped."
-)
+@click.option("--repository", type=Words(), default=None, help="Only those of one repository.")
+@click.option("--state", type=click.Choice(_STATES), default=None, help="Only those in one state.")
 def list_sessions(config: Path, as_json: bool, limit: int, repository: str | None, state: str | None) -> None:
     """The latest sessions."""
     answer = _ask(config, "sessions.list", {"limit": limit, "repository": repository, "state": state})
@@ -43,7 +43,9 @@ def list_sessions(config: Path, as_json: bool, limit: int, repository: str | Non
         for row in answer["sessions"]
     ]
     if not rows:
-        click.echo("No sessions yet. Mention the bot in a thread to begin one.")
+        narrowed = repository is not None or state is not None
+        none = "No sessions yet. Mention the bot in a thread to begin one."
+        click.echo("No session is like that." if narrowed else none)
         return
     print_table(["session", "state", "repository", "prompts", "last change", "title"], rows)
 
@@ -74,7 +76,7 @@ def show_session(config: Path, as_json: bool, session: str) -> None:
 @sessions.command("export")
 @CONFIG
 @click.argument("session")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FilePath())
 def export_session(config: Path, session: str, path: Path) -> None:
     """Copy a session's file, complete by itself, to PATH."""
     answer = _ask(config, "sessions.export", {"id": session, "path": str(path.absolute())})

@@ -132,7 +132,7 @@ def parse(
 
 
 def _hostile(table: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What no setting can be and what would break the checks themselves: depths and endless numbers."""
+    """What no setting can be and would break the checks themselves or whoever is handed it later."""
     waiting: list[tuple[tuple[int | str, ...], Any]] = [((), dict(table))]
     while waiting:
         location, value = waiting.pop()
@@ -141,6 +141,8 @@ def _hostile(table: Mapping[str, Any]) -> Iterator[Mistake]:
             return
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             yield Mistake(dotted("", location), "a 64-bit number", "a longer one", "Write a smaller number.")
+        if isinstance(value, str) and "\0" in value:  # no file, no program and no service takes one
+            yield Mistake(dotted("", location), "text without NUL", "text with one in it", "Take it out.")
         if isinstance(value, dict):
             waiting.extend(((*location, key), inner) for key, inner in value.items())
         if isinstance(value, list):
