@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from session_kit import until
+from session_kit import shows, until
 
 from bot.config_models import WebSettings
 from bot.errors import UserError
@@ -87,9 +87,7 @@ async def test_broken_plugins_are_named_and_stop_nothing(botty: Botty) -> None:
         assert words in notices
     assert "ghp_" not in str(ready)
     thread = await botty.say('create a.txt with "a"')
-    async with botty.bot.house.store.use((await until(botty, botty.bot.house.state.marked))[0]) as file:
-        await until(botty, file.idle)
-    assert "Done." in (await thread.by_bot())[-1].text
+    await shows(botty, thread, "Done.")
 
 
 async def test_it_lives_and_serves_the_routes_of_plugins(botty: Botty) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.config_models import WebSettings
 from bot.errors import UserError
@@ -42,7 +43,7 @@ class WebServer:
         app.router.add_get("/ready", self._ready)
         for method, path, handler in routes:
             app.router.add_route(method, path, handler)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, logger=_http_log())
         self.url = ""
 
     async def start(self) -> None:
@@ -79,6 +80,18 @@ class WebServer:
             "notices": list(self._notices()),
         }
         return web.json_response(body, status=200 if ready else 503)
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's own complaints. What was no HTTP is its sender's mistake: not worth a traceback."""
+    logger = logging.getLogger(f"{__name__}.http")
+    if _no_http not in logger.filters:
+        logger.addFilter(_no_http)
+    return logger
+
+
+def _no_http(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 class _Part:

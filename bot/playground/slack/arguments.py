@@ -37,7 +37,7 @@ def _json_body(body: bytes) -> Json:
         return {}
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SlackError("invalid_json") from None
     if not isinstance(data, dict):
         raise SlackError("json_not_object")
@@ -93,7 +93,7 @@ class Arguments:
             return None
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SlackError(error) from None
 
     def without_token(self) -> Json:

@@ -156,7 +156,7 @@ async def response_url(request: web.Request, workspace: Workspace) -> web.Respon
         return web.json_response({"ok": False, "error": "expired_url" if row else "no_such_url"}, status=404)
     try:
         body = await request.json()
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):
         return web.json_response({"ok": False, "error": "invalid_payload"}, status=400)
     entry = {"method": "response_url", "at": time.time(), "args": body, "fault": None}
     try:

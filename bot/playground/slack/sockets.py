@@ -97,7 +97,7 @@ async def _write(socket: Socket, response: web.WebSocketResponse) -> None:
 def _json_object(text: str) -> Json:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
