@@ -10,6 +10,9 @@ from typing import Any
 from bot.domain import PromptState
 
 UNFINISHED = frozenset({PromptState.QUEUED, PromptState.RUNNING, PromptState.WAITING})
+# A few marks on a letter are writing; a pile of them covers the lines around it.
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STORM = re.compile(f"({_MARK}{{3}}){_MARK}+")
 _REPOSITORY_FLAG = re.compile(r"(?:^|\s)repo=\S+")
 
 
@@ -37,7 +40,7 @@ def way_of(attempt: int, most_attempts: int, effects: Iterable[Mapping[str, Any]
 def title_of(text: str, limit: int = 72) -> str:
     """One line that names a prompt: its first line, without the `repo=` flag, cut at a word."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    line = " ".join(_REPOSITORY_FLAG.sub(" ", line).split())
+    line = " ".join(_REPOSITORY_FLAG.sub(" ", _STORM.sub(r"\1", line)).split())
     if len(line) <= limit:
         return line
     return line[: limit - 1].rsplit(" ", 1)[0].rstrip(" ,;:.") + "…"

@@ -9,10 +9,12 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
 _CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^<>]*))?>")
 _LINK = re.compile(r"<((?:https?|mailto)[^<>|]*)(?:\|([^<>]*))?>")
 _SPECIAL = re.compile(r"<!([^<>|]*)(?:\|([^<>]*))?>")
-# Control characters, and what turns or hides the text around it: joiners, marks of direction, tags.
+# Control characters; what turns, joins or hides the text around it; and what shows as nothing at all, in
+# which sentences can be put for an agent that no person sees. The one that makes emoji colourful stays.
 _INVISIBLE = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 # What Slack obeys, also where Markdown would first undo an entity or a backslash.
 _OBEYED = re.compile(r"(?:<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?)(?=\\*[!@#])", re.IGNORECASE)
@@ -34,6 +36,11 @@ def spoken_to(text: str) -> str | None:
     return match.group(1) if match else None
 
 
+def visible(text: str) -> str:
+    """`text` as it looks: nothing in it hides, turns or joins anything."""
+    return _INVISIBLE.sub("", text)
+
+
 def plain(text: str, bot_user: str) -> str:
     """What was meant: the bot's own mention gone, links bare, Slack's entities undone.
 
@@ -44,7 +51,7 @@ def plain(text: str, bot_user: str) -> str:
     text = _LINK.sub(lambda m: m.group(1), text)
     text = _SPECIAL.sub(lambda m: f"@{m.group(2) or m.group(1)}", text)
     text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return _INVISIBLE.sub("", text).strip()
+    return visible(text).strip()
 
 
 def is_stop(text: str) -> bool:
@@ -54,7 +61,7 @@ def is_stop(text: str) -> bool:
 
 def escape(text: str) -> str:
     """Text from an agent, a repository or a person, so that Slack shows it and obeys none of it."""
-    text = _INVISIBLE.sub("", text)
+    text = visible(text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -77,5 +84,5 @@ def shorten(text: str, limit: int) -> str:
 
 def harmless(text: str) -> str:
     """Markdown from an agent: nothing is a mention or a broadcast, and every link shows its address."""
-    text = _OBEYED.sub("‹", _INVISIBLE.sub("", text))
+    text = _OBEYED.sub("‹", visible(text))
     return _MASKED.sub("] ", _LABELLED.sub("‹", text))

@@ -13,10 +13,11 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.domain import Person, ThreadKey, ThreadMessage
 from bot.errors import Denied, UserError
 from bot.slack.calls import UNREACHABLE, reading, reason
-from bot.slack.text import plain
+from bot.slack.text import plain, visible
 
 _KEEP_SECONDS = 600.0
 _KEEP_AT_MOST = 5000
+_NAME_CHARS = 100
 _NOBODY = frozenset({"user_not_found", "user_not_visible"})
 Ask = Callable[[], Awaitable[AsyncSlackResponse]]
 
@@ -42,7 +43,7 @@ class SlackWorkspace:
         return Person(
             id=user,
             team=str(found.get("team_id") or team),
-            name=profile.get("display_name") or found.get("real_name") or found.get("name") or user,
+            name=_name(profile.get("display_name"), found.get("real_name"), found.get("name")) or user,
             is_guest=bool(found.get("is_restricted") or found.get("is_ultra_restricted")),
             is_stranger=bool(found.get("is_stranger")) or str(found.get("team_id") or team) != team,
             is_bot=bool(found.get("is_bot")),
@@ -107,6 +108,12 @@ class SlackWorkspace:
             self._kept.clear()
         self._kept[kind, key] = (time.monotonic(), value)
         return dict(value)
+
+
+def _name(*names: object) -> str:
+    """The first that shows anything, on one line: a name is put into commits and requests."""
+    shown = (" ".join(visible(name).split()) for name in names if isinstance(name, str))
+    return next((name for name in shown if name), "")[:_NAME_CHARS]
 
 
 async def _answer(ask: Ask, doing: str) -> AsyncSlackResponse:

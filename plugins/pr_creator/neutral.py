@@ -11,6 +11,10 @@ import unicodedata
 
 LINES = 150
 LINE_CHARACTERS = 1000
+# Letters that show nothing, and marks that pile up on one until they cover the lines around it.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STORM = re.compile(f"({_MARK}{{3}}){_MARK}+")
 _INVISIBLE = "\u200b"  # keeps `@name` and `#12` from being references, and shows nothing
 _RENDERED_FENCES = frozenset({"mermaid", "math", "geojson", "topojson", "stl", "suggestion"})
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+#.-]{0,20})")
@@ -32,9 +36,8 @@ _INLINE_SPECIAL = re.compile(r"([*_])")
 def visible(text: str) -> str:
     """`text` without control, format, private and surrogate characters; line ends and tabs become plain."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ")
-    return "".join(
-        c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn")
-    )
+    shown = (c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
+    return _STORM.sub(r"\1", "".join(c for c in shown if c not in _BLANK))
 
 
 def one_line(text: str, most: int) -> str:
