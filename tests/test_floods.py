@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,11 +14,11 @@ from bot.domain import Person, ThreadKey
 from bot.playground import people
 from bot.sessions import Incoming
 from bot.testing import Botty, Thread
-from storage import SessionFile
+from storage import NewPrompt, SessionFile
 
 pytestmark = pytest.mark.proof("input")
 
-MANY = 10_000
+MANY, QUEUE = 10_000, 2_000
 ROOM = 2
 LONG = "x" * 2_000
 
@@ -97,6 +98,42 @@ async def test_ten_thousand_requests_in_a_thread_are_refused_in_one_message(
 
 async def enough(botty: Botty, thread: Thread, number: int) -> bool:
     return len(await prompts(botty, thread)) >= number
+
+
+async def test_a_long_queue_is_taken_up_in_order_after_a_restart(botty: Botty, record_property: Any) -> None:
+    """As after a bound was lowered: the first of them runs, and to claim the next costs no more than ever."""
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    session = key_of(thread).session_id
+    async with botty.bot.house.store.use(session) as file:
+        for number in range(0, QUEUE, 500):
+            batch = [waiting(thread, number + each) for each in range(500)]
+            await asyncio.gather(*(file.accept(each, botty.bot.house.epoch) for each in batch))
+    await botty.restart()
+    await until(botty, lambda: running(botty, thread, 1, 2))
+    rows = await prompts(botty, thread)
+    assert [row["key"] for row in rows[1:]] == [waiting(thread, number).key for number in range(QUEUE)]
+    assert (await botty.bot.sessions.work())["queued"] == QUEUE
+    assert (await botty.bot.sessions.accept(request(key_of(thread), QUEUE))).state == "removed"
+    async with botty.bot.house.store.use(session) as file:
+        assert await steps(file, lambda: file.prompts(("queued",), limit=1), 10) < 10 * QUEUE / 10
+        assert await steps(file, lambda: file.effects(("pending", "sending")), 10) < 10 * QUEUE / 10
+    await thread.stop()
+    await until(botty, lambda: running(botty, thread, 2, 1))
+    record_property("cases", QUEUE)
+
+
+def waiting(thread: Thread, number: int) -> NewPrompt:
+    ts = f"2000000000.{number:06d}"
+    author = {"id": people.BEN.id, "team": people.TEAM_ID, "name": "ben"}
+    text = f'create {number}.txt with "x" then wait 60 seconds'
+    return NewPrompt("slack", f"{thread.channel}:{ts}", people.BEN.id, "ben", text, time.time(), author, ts)
+
+
+async def running(botty: Botty, thread: Thread, first: int, attempt: int) -> bool:
+    async with botty.bot.house.store.use(key_of(thread).session_id) as file:
+        rows = await file.prompts(("running",))
+    return [(row["id"], row["attempt"]) for row in rows] == [(first, attempt)]
 
 
 async def test_a_flood_over_the_socket_marks_what_it_refuses(botty: Botty) -> None:

@@ -9,8 +9,13 @@ import pytest
 from session_kit import calls, finals, shows
 from slack_kit import Recorded
 
+from bot.domain import Person, Prompt, PromptId, PromptState, Repository, SessionId
+from bot.git.commit import commit_message
 from bot.playground import people
 from bot.playground.slack import users
+from bot.sessions.brief import brief
+from bot.sessions.states import title_of
+from bot.slack.text import escape, plain
 from bot.testing import Botty, Thread
 
 pytestmark = pytest.mark.proof("input")
@@ -121,3 +126,24 @@ async def test_what_comes_of_a_deceptive_request_shows_what_it_is(
     record_property("cases", len(DECEPTIVE))
     listed = await botty.command("sessions")
     assert not deceiving(listed), listed
+
+
+ENDLESS = ["<!", "<http", "<@U1|", "<#C1|a", "<", " ", "\n", "*", "repo= ", "[no ", "@a", "#1", "`", "\u0301"]
+
+
+@pytest.mark.timeout(30)  # a second is plenty; what looks twice at each letter would need hours
+def test_no_text_is_looked_at_more_than_once_a_letter(record_property: Any) -> None:
+    """A message holds up the whole bot while it is read, and Slack's answer with it."""
+    for piece in ENDLESS:
+        text = "a" + piece * 100_000 + "b"
+        assert plain(text, people.BOT_USER_ID)
+        assert escape(text)
+        assert title_of(text)
+        assert commit_message(text, [])
+        assert brief(asking(text), [], Repository("acme/web"))
+    record_property("cases", len(ENDLESS))
+
+
+def asking(text: str) -> Prompt:
+    person = Person(people.ADA.id, people.TEAM_ID, "Ada")
+    return Prompt(PromptId(1), SessionId("s"), "slack", "k", person, text, PromptState.RUNNING, 1, 0.0)
