@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the page.")
 @click.option(
-    "--secret-prefix", default="", help="Begin every generated secret with this, to look for leaks."
+    "--secret-prefix",
+    default="",
+    callback=lambda _, __, value: _plain_prefix(value),
+    help="Begin every generated secret with this, to look for leaks.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once ready.")
 def demo(data: Path, port: int | None, no_browser: bool, secret_prefix: str, as_json: bool) -> None:
@@ -127,7 +131,7 @@ def demo(data: Path, port: int | None, no_browser: bool, secret_prefix: str, as_
         if as_json:
             click.echo(json.dumps(_facts(home, playground.pid, bot.pid)))
         else:
-            _welcome(page, home.github_url, home.folder)
+            _welcome(page, f"{home.github_url}/?token={home.secrets['pages_token']}", home.folder)
         sys.stdout.flush()
         if not (no_browser or as_json):
             click.launch(page)
@@ -135,6 +139,13 @@ def demo(data: Path, port: int | None, no_browser: bool, secret_prefix: str, as_
     if not as_json:
         click.echo("Starting the playground and the bot…")
     until_interrupted(Demo(playground, bot).run(ready))
+
+
+def _plain_prefix(value: str) -> str:
+    """Tokens go into headers, addresses and file names."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", value):
+        raise click.BadParameter("use at most 64 letters, digits, _ and -")
+    return value
 
 
 def _facts(home: Any, playground: int, bot: int) -> dict[str, Any]:

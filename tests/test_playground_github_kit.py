@@ -21,6 +21,7 @@ BEN = Account(9000012, "ben-sample", "Ben Sample", "ghu_ben0000000000000000")
 BOT = Account(9000001, "threadsmith-bot", "threadsmith-bot", "ghs_bot0000000000000000", bot=True)
 ACCOUNTS = (ADA, BEN, BOT)
 STOREFRONT = "acme/storefront"
+PAGES = "pages-token"
 GIT_ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -91,9 +92,11 @@ class Local:
         return done.stdout + done.stderr
 
     async def http(self, method: str, path: str, **arguments: Any) -> tuple[int, str, Any]:
-        """One plain request: status, text, headers."""
+        """One plain request: status, text, headers. It comes in through the door unless `token` says else."""
+        token = arguments.pop("token", PAGES)
+        cookies = {f"playground_pages_{self.side.url.rpartition(':')[2]}": token}
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
             session.request(method, self.side.url + path, allow_redirects=False, **arguments) as response,
         ):
             return response.status, await response.text(), response.headers
@@ -102,7 +105,7 @@ class Local:
 @contextlib.asynccontextmanager
 async def running(folder: Path, port: int = 0) -> AsyncIterator[Local]:
     """A GitHub side over the state in `folder`."""
-    side = GitHubSide(PlaygroundSettings(data=folder, github_port=port), ACCOUNTS)
+    side = GitHubSide(PlaygroundSettings(data=folder, github_port=port, pages_token=PAGES), ACCOUNTS)
     await side.start()
     try:
         yield Local(side)

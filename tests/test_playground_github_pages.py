@@ -162,6 +162,7 @@ async def test_a_conflict_is_explained_on_the_page(local: Local) -> None:
     assert status == 405 and "not mergeable" in text
 
 
+@pytest.mark.proof("playground")
 async def test_forms_from_elsewhere_are_refused(local: Local) -> None:
     number = await local.pull()
     address = f"/{STOREFRONT}/pull/{number}/merge"
@@ -216,6 +217,7 @@ async def test_a_link_from_the_chat_names_who_looks_and_the_page_remembers_it(lo
         assert status == 200 and "Merge as Ada" in text and "Set-Cookie" not in headers
 
 
+@pytest.mark.proof("playground")
 async def test_pages_are_only_for_this_host(local: Local) -> None:
     assert (await local.http("GET", "/", headers={"Host": "evil.example"}))[0] == 403
     port = local.side.url.rsplit(":", 1)[1]

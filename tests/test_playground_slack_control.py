@@ -55,6 +55,7 @@ async def test_the_state_lists_people_channels_and_the_bot(slack):
         assert (await slack.look("control/state"))["bot"]["connected"] is True
 
 
+@pytest.mark.proof("playground")
 @pytest.mark.parametrize("path", ["/control/state", "/control/requests", "/page/state?user=" + ADA])
 async def test_without_the_token_nothing_is_shown(slack, path):
     assert await status_of(slack, path) == 401
@@ -63,6 +64,7 @@ async def test_without_the_token_nothing_is_shown(slack, path):
     assert await status_of(slack, path, params={"token": TOKEN}) == 200
 
 
+@pytest.mark.proof("playground")
 async def test_without_the_token_nothing_is_done(slack):
     body = {"channel": WEB, "user": ADA, "text": "x"}
     assert await status_of(slack, "/control/message", "post", json=body) == 401
@@ -73,6 +75,7 @@ async def test_without_the_token_nothing_is_done(slack):
 PATHS = ["/", "/control/state", "/api/api.test", f"/page/events?user={ADA}", "/link/"]
 
 
+@pytest.mark.proof("playground")
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_foreign_host_or_origin_is_refused_everywhere(slack, path):
     """A website in the same browser reaches the port by rebinding a name or by a cross-site request."""
@@ -97,6 +100,7 @@ async def test_its_own_origin_is_welcome_under_both_names(slack):
         assert await status_of(slack, "/control/state", headers={**HEADERS, **own}) == 200
 
 
+@pytest.mark.proof("playground")
 async def test_a_form_post_is_not_an_action(slack):
     """What a plain HTML form can send across sites must do nothing, token or not."""
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):

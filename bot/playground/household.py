@@ -23,7 +23,13 @@ from storage import StorageError
 _PORTS = ("slack", "github", "bot")
 _FIRST = 8765
 _PRIVATE = ("secrets", "playground", "bot", "logs")
-_SHAPES = {"bot_token": "xoxb-", "app_token": "xapp-", "control_token": "", "signing_secret": ""}
+_SHAPES = {
+    "bot_token": "xoxb-",
+    "app_token": "xapp-",
+    "control_token": "",
+    "pages_token": "",
+    "signing_secret": "",
+}
 _HINTS: dict[str, dict[str, Any]] = {
     "acme/storefront": {
         "description": "The web shop's front end: pages, header, product cards, styles",
@@ -42,12 +48,14 @@ _HINTS: dict[str, dict[str, Any]] = {
 class Household:
     """A folder with a playground and a bot in it. `ports` has slack, github and bot.
 
-    `held` is what keeps others out of the folder and off the ports for as long as this object lives.
+    `prefix` begins every secret, also those made later. `held` is what keeps others out of the folder and off
+    the ports for as long as this object lives.
     """
 
     folder: Path
     ports: dict[str, int]
     secrets: dict[str, str] = field(repr=False)
+    prefix: str = ""
     held: tuple[Claim, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -81,6 +89,8 @@ class Household:
             bot_token=self.secrets["bot_token"],
             app_token=self.secrets["app_token"],
             signing_secret=self.secrets["signing_secret"],
+            pages_token=self.secrets["pages_token"],
+            secret_prefix=self.prefix,
             github_tokens={login: self.secrets[f"github.{login}"] for login in _logins()},
             bot_url=self.bot_url,
         )
@@ -131,7 +141,7 @@ class Household:
 
 
 def household(folder: Path, *, port: int | None = None, prefix: str = "") -> Household:
-    """The household of a folder, made when there is none yet. `prefix` marks every secret made now.
+    """The household of a folder, made when there is none yet. `prefix` marks every secret from now on.
 
     `port` is the page's; the code host's and the bot's follow it. None takes the earlier ones, or free ones.
     StorageError, with nothing of the folder changed, when it cannot be used, when another process uses it, or
@@ -146,7 +156,8 @@ def household(folder: Path, *, port: int | None = None, prefix: str = "") -> Hou
             private_folder(folder / name)
         _write_private(folder / "ports.json", json.dumps(ports))
         held = tuple(each for each in (hold, mark) if each is not None)
-        made = Household(folder, ports, _secrets(folder, prefix), held)
+        prefix = _kept_prefix(folder, prefix)
+        made = Household(folder, ports, _secrets(folder, prefix), prefix, held)
         made.write_config()
     return made
 
@@ -158,6 +169,14 @@ def _explaining(folder: Path) -> Iterator[None]:
     except OSError as error:
         fix = "Choose with --data a folder that you may write to, on a disk with space."
         raise StorageError(f"cannot be used: {error.strerror or error}", folder, fix) from error
+
+
+def _kept_prefix(folder: Path, prefix: str) -> str:
+    """The one given, else the earlier one: the playground is a process of its own and is told none."""
+    kept = folder / "secret-prefix"
+    if prefix:
+        _write_private(kept, prefix)
+    return kept.read_text() if kept.exists() else ""
 
 
 def _logins() -> list[str]:

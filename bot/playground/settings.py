@@ -13,8 +13,9 @@ class PlaygroundSettings:
 
     `data` is the folder under which `playground/` is made. Port 0 means any free port; the real one is
     readable after the start. The secrets are made and kept by the caller, so that they outlive a restart.
-    `github_tokens` holds one token per login, the bot's account included. `bot_url` is where the running bot
-    answers `/ready`; without it, idle is judged from the Slack side alone.
+    `pages_token` opens the code host's pages, which nobody sees without one. `secret_prefix` begins what is
+    made while it runs. `github_tokens` holds one token per login, the bot's account included. `bot_url` is
+    where the running bot answers `/ready`; without it, idle is judged from the Slack side alone.
     """
 
     data: Path
@@ -24,6 +25,8 @@ class PlaygroundSettings:
     bot_token: str = field(default="", repr=False)
     app_token: str = field(default="", repr=False)
     signing_secret: str = field(default="", repr=False)
+    pages_token: str = field(default="", repr=False)
+    secret_prefix: str = ""
     github_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     bot_url: str | None = None
 

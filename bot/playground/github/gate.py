@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
+from bot.playground.browsers import is_of_another_page
 from bot.playground.faults import Faults
 from bot.playground.github.accounts import Account, Accounts
 from bot.playground.github.errors import GitHubSideError
@@ -54,7 +55,7 @@ def _clean(text: str) -> bool:
 
 
 def own_host_only(url: str) -> Middleware:
-    """Refuse requests meant for another host name: a web page could have pointed one at us."""
+    """Refuse what is meant for another host name, which a page could point at us, or sent by such a page."""
     port = URL(url).port
     known = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
@@ -62,6 +63,10 @@ def own_host_only(url: str) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.host not in known:
             return web.Response(status=403, text=f"This is a local playground; open it at {url}\n")
+        if is_of_another_page(request, known):
+            return web.Response(
+                status=403, text="This was sent by another page; open the playground itself\n"
+            )
         if not _clean(request.path) or not all(map(_clean, request.query.values())):
             return web.Response(status=400, text="The address holds characters that no name can have\n")
         return await handler(request)

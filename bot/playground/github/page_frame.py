@@ -12,6 +12,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bot.playground.github.accounts import Account, Identity
+from bot.playground.github.door import Door
 from bot.playground.github.errors import GitHubSideError
 from bot.playground.github.forge import WEB_IDENTITY, Forge
 from bot.playground.github.gate import Handler
@@ -36,11 +37,12 @@ _STEPS = ((_HOUR, _MINUTE, "minute"), (_DAY, _HOUR, "hour"), (30 * _DAY, _DAY, "
 class Frame:
     """Renders templates, and guards what the pages' forms may do."""
 
-    def __init__(self, forge: Forge, url: str) -> None:
+    def __init__(self, forge: Forge, door: Door, url: str, secret_prefix: str) -> None:
         self.forge = forge
+        self._door = door
         self._url = url
         self._origins = {url, url.replace("127.0.0.1", "localhost")}
-        self._form_token = secrets.token_urlsafe(24)  # forms of an earlier run are refused
+        self._form_token = secret_prefix + secrets.token_urlsafe(24)  # forms of an earlier run are refused
         self._templates = _environment(forge)
 
     @web.middleware
@@ -82,7 +84,7 @@ class Frame:
             {
                 "people": self.forge.accounts.people,
                 "viewer": self.viewer(request),
-                "form_token": self._form_token,
+                "form_token": self._form_token if self._door.is_open(request) else "",
                 "here": request.path,
                 "base_url": self._url,
                 "notice": notice,
@@ -95,8 +97,7 @@ class Frame:
 
     async def form(self, request: web.Request) -> Mapping[str, str]:
         """The fields of a form of ours. Raises GitHubSideError (403) for anything sent by another page."""
-        site = request.headers.get("Sec-Fetch-Site", "same-origin")
-        if request.headers.get("Origin") not in self._origins or site != "same-origin":
+        if request.headers.get("Origin") not in self._origins:
             raise GitHubSideError(
                 403, "This form was sent from another page. Open the page here and try again."
             )

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Middleware
 from bot.playground.github import page_views
 from bot.playground.github.accounts import Account
 from bot.playground.github.avatars import avatar, mark
+from bot.playground.github.door import Door
 from bot.playground.github.errors import GitHubSideError, not_found
 from bot.playground.github.forge import Forge
 from bot.playground.github.page_frame import TEMPLATES, Frame, see_other, static
@@ -27,11 +28,12 @@ _TEXT_LIMIT_BYTES = 512 * 1024
 class Pages:
     """Server-rendered pages; everything works without scripts."""
 
-    def __init__(self, forge: Forge, pulls: Pulls, url: str) -> None:
+    def __init__(self, forge: Forge, pulls: Pulls, door: Door, url: str, secret_prefix: str) -> None:
         self._forge = forge
         self._store = forge.store
         self._pulls = pulls
-        self._frame = Frame(forge, url)
+        self._door = door
+        self._frame = Frame(forge, door, url, secret_prefix)
 
     @property
     def guard(self) -> Middleware:
@@ -39,23 +41,23 @@ class Pages:
         return self._frame.guard
 
     def add_routes(self, app: web.Application) -> None:
-        router = app.router
-        router.add_get("/", self.home)
-        router.add_post("/-/viewer", self._frame.choose_viewer)
+        router, door = app.router, self._door
+        router.add_get("/", door(self.home))
+        router.add_post("/-/viewer", door(self._frame.choose_viewer))
         router.add_get("/-/colors.css", static(_COLORS, "text/css"))
         router.add_get("/-/github.css", static(TEMPLATES / "github.css", "text/css"))
         router.add_get("/-/diff.css", static(TEMPLATES / "diff.css", "text/css"))
         router.add_get("/-/mark.svg", self.mark)
         router.add_get("/-/avatars/{login}.svg", self.avatar)
-        router.add_get(_PULL, self.pull)
-        router.add_get(_PULL + "{kind:[.](?:diff|patch)}", self.pull_diff)
-        router.add_post(_PULL + "/{action:merge|close|reopen|say}", self.act)
-        router.add_get("/{login}", self.account)
-        router.add_get(_PLACE, self.repository)
-        router.add_get(_PLACE + "/tree/{place:.+}", self.tree)
-        router.add_get(_PLACE + "/blob/{place:.+}", self.blob)
-        router.add_get(_PLACE + "/raw/{place:.+}", self.raw)
-        router.add_get(_PLACE + "/commit/{sha}", self.commit)
+        router.add_get(_PULL, door(self.pull))
+        router.add_get(_PULL + "{kind:[.](?:diff|patch)}", door(self.pull_diff))
+        router.add_post(_PULL + "/{action:merge|close|reopen|say}", door(self.act))
+        router.add_get("/{login}", door(self.account))
+        router.add_get(_PLACE, door(self.repository))
+        router.add_get(_PLACE + "/tree/{place:.+}", door(self.tree))
+        router.add_get(_PLACE + "/blob/{place:.+}", door(self.blob))
+        router.add_get(_PLACE + "/raw/{place:.+}", door(self.raw))
+        router.add_get(_PLACE + "/commit/{sha}", door(self.commit))
 
     async def mark(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text=mark(), content_type="image/svg+xml")

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bot.playground.faults import FaultRefused, Faults
 from bot.playground.github.accounts import Account, Permission
+from bot.playground.github.door import Door
 from bot.playground.github.errors import GitHubSideError
 from bot.playground.github.forge import WEB_IDENTITY, Forge, Seed, signed_now
 from bot.playground.github.gate import Gate, own_host_only
@@ -95,7 +96,8 @@ class GitHubSide:
         api = web.Application(middlewares=[gate.rest])
         for group in (UserRoutes, RepositoryRoutes, ContentRoutes, PullRoutes, IssueRoutes):
             group(rest).add_routes(api)
-        pages = Pages(forge, pulls, self.url)
+        door = Door(self._settings.pages_token, self.url)
+        pages = Pages(forge, pulls, door, self.url, self._settings.secret_prefix)
         guards = [own_host_only(self.url), pages.guard]
         app = web.Application(middlewares=guards, client_max_size=_BODY_LIMIT_BYTES)
         app.add_subapp(_PREFIX, api)

@@ -34,6 +34,7 @@
  * @property {Bot} bot
  * @property {Command[]} commands
  * @property {string} github_url
+ * @property {string} github_token  opens the code host's pages
  * @property {string[]} repositories
  */
 

@@ -1,4 +1,4 @@
-/** Links that leave for the code host say who is looking, so that it begins with the same person. */
+/** Links that leave for the code host say who is looking, and open it: its pages want a token as ours do. */
 
 /**
  * Done when a link is followed, not when it is drawn: what is on show stays there when the person changes.
@@ -13,6 +13,7 @@ export function carryPerson(store) {
     const login = store.users.get(store.me)?.github;
     if (login) address.searchParams.set("as", login);
     else address.searchParams.delete("as");
+    address.searchParams.set("token", store.state.github_token);
     link.href = address.href;
   };
   for (const kind of ["click", "auxclick"]) document.addEventListener(kind, carry, { capture: true });

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from bot.playground.browsers import is_of_another_page
 from bot.playground.slack.errors import ControlError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -20,11 +20,10 @@ def local_only(port: Callable[[], int]) -> Callable[..., Awaitable[web.StreamRes
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         hosts = {f"{name}:{port()}" for name in LOCAL_NAMES}
-        origin = request.headers.get("Origin")
         if request.host not in hosts:
             return _refused(403, "foreign Host header; use the address that the playground printed")
-        if origin is not None and not _is_own(origin, hosts):
-            return _refused(403, "foreign Origin header")
+        if is_of_another_page(request, hosts):
+            return _refused(403, "sent by another page: foreign Origin or Sec-Fetch-Site header")
         try:
             return await handler(request)
         except ControlError as error:
@@ -35,11 +34,6 @@ def local_only(port: Callable[[], int]) -> Callable[..., Awaitable[web.StreamRes
             return _refused(error.status, error.reason)
 
     return middleware
-
-
-def _is_own(origin: str, hosts: set[str]) -> bool:
-    parts = urlsplit(origin)
-    return parts.scheme == "http" and parts.netloc in hosts
 
 
 def _refused(status: int, message: str) -> web.Response:

@@ -70,15 +70,16 @@ def _who(workspace: Workspace, user: people.Person) -> Json:
         "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": people.TEAM_ID},
         "api_app_id": people.APP_ID,
         "token": workspace.verification_token,
-        "trigger_id": trigger_id(),
+        "trigger_id": trigger_id(workspace),
         "enterprise": None,
         "is_enterprise_install": False,
     }
 
 
-def trigger_id() -> str:
+def trigger_id(workspace: Workspace) -> str:
     """An id for opening a view; views come later."""
-    return f"{time.time_ns() // 1000}.{secrets.randbelow(10**12)}.{secrets.token_hex(16)}"
+    right = workspace.secret_prefix + secrets.token_hex(16)
+    return f"{time.time_ns() // 1000}.{secrets.randbelow(10**12)}.{right}"
 
 
 def _container(message: Message) -> Json:
@@ -145,7 +146,7 @@ def commanded(
         "api_app_id": people.APP_ID,
         "is_enterprise_install": False,
         "response_url": workspace.response_url(channel.id, user.id, None, None),
-        "trigger_id": trigger_id(),
+        "trigger_id": trigger_id(workspace),
     }
 
 

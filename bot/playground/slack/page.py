@@ -34,10 +34,11 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 class Page:
     """Handlers of the page. Its files hold no data and need no token; everything else does."""
 
-    def __init__(self, workspace: Workspace, code_host: CodeHost, token: str) -> None:
+    def __init__(self, workspace: Workspace, code_host: CodeHost, token: str, pages_token: str) -> None:
         self._workspace = workspace
         self._code_host = code_host
         self._token = token
+        self._pages_token = pages_token
         self._sockets: set[web.WebSocketResponse] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -91,6 +92,7 @@ class Page:
             },
             "commands": [vars(command) for command in people.COMMANDS],
             "github_url": self._code_host.url,
+            "github_token": self._pages_token,
             "repositories": self._code_host.repositories(),
         }
         return web.json_response(state)

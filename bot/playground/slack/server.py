@@ -38,13 +38,13 @@ class SlackSide:
     ) -> None:
         self._settings = settings
         self._store = Store(settings.folder / "slack.db")
-        self.workspace = Workspace(self._store, retry_delays)
+        self.workspace = Workspace(self._store, retry_delays, secret_prefix=settings.secret_prefix)
         self.workspace.deliveries.on_reply = self._replied
         self.workspace.deliveries.on_unanswered = self._unanswered
         code_host = CodeHost(github)
-        self._sockets = Sockets(self.workspace.deliveries, self._connections_changed)
+        self._sockets = Sockets(self.workspace.deliveries, self._connections_changed, settings.secret_prefix)
         self._idle = Idle(self.workspace, bot_url or (lambda: settings.bot_url))
-        self._page = Page(self.workspace, code_host, settings.control_token)
+        self._page = Page(self.workspace, code_host, settings.control_token, settings.pages_token)
         self._api = Api(self.workspace, settings, self._sockets)
         self._control = Control(self.workspace, self._sockets, code_host, self._idle, settings.control_token)
         self._runner: web.AppRunner | None = None

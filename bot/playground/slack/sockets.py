@@ -22,8 +22,9 @@ CONNECTION_SECONDS = 18060
 class Sockets:
     """The server side of every Socket Mode connection. `on_change` is called when the number changes."""
 
-    def __init__(self, deliveries: Deliveries, on_change: Callable[[int], None]) -> None:
+    def __init__(self, deliveries: Deliveries, on_change: Callable[[int], None], secret_prefix: str) -> None:
         self._deliveries = deliveries
+        self._secret_prefix = secret_prefix
         self._on_change = on_change
         self._tickets: dict[str, float] = {}
         self._disconnects_owed = 0
@@ -32,7 +33,7 @@ class Sockets:
         """A ticket for one connection, good for a minute."""
         now = time.monotonic()
         self._tickets = {ticket: end for ticket, end in self._tickets.items() if end > now}
-        ticket = secrets.token_urlsafe(24)
+        ticket = self._secret_prefix + secrets.token_urlsafe(24)
         self._tickets[ticket] = now + TICKET_SECONDS
         return ticket
 

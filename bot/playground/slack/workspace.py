@@ -43,8 +43,11 @@ class Workspace:
     `watchers` are told each change a page would draw.
     """
 
-    def __init__(self, store: Store, retry_delays: tuple[float, ...] = RETRY_DELAYS) -> None:
+    def __init__(
+        self, store: Store, retry_delays: tuple[float, ...] = RETRY_DELAYS, *, secret_prefix: str = ""
+    ) -> None:
         self.store = store
+        self.secret_prefix = secret_prefix
         self.messages = Messages(store)
         self.clock = Clock(self.messages.last_ts())
         self.deliveries = Deliveries(store, retry_delays)
@@ -52,7 +55,7 @@ class Workspace:
         self.observers: list[Observer] = []
         self.watchers: list[Callable[[Change], None]] = []
         self.base_url = ""
-        self.verification_token = store.meta("verification_token", secrets.token_hex(12))
+        self.verification_token = store.meta("verification_token", secret_prefix + secrets.token_hex(12))
         self._seed()
 
     def _seed(self) -> None:
@@ -250,7 +253,7 @@ class Workspace:
 
     def response_url(self, channel: str, user: str, thread_ts: str | None, message_ts: str | None) -> str:
         """A new address for answering an interaction."""
-        secret = secrets.token_urlsafe(24)
+        secret = self.secret_prefix + secrets.token_urlsafe(24)
         self.store.run(
             "insert into response_urls (secret, channel, user, thread_ts, message_ts, expires_at)"
             " values (?, ?, ?, ?, ?, ?)",
