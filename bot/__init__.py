@@ -18,6 +18,7 @@ from bot.domain import (
     Event,
     EventType,
     FileChange,
+    Finding,
     GitAccess,
     GitIdentity,
     GitPurpose,
@@ -44,6 +45,7 @@ from bot.domain import (
     Subject,
     ThreadKey,
     ThreadMessage,
+    Verdict,
 )
 from bot.errors import (
     AgentError,
@@ -58,7 +60,7 @@ from bot.errors import (
     ThreadsmithError,
     UserError,
 )
-from bot.hooks import Agents, Commands, Effects, PluginContext, Providers, Routes, Services, hookimpl
+from bot.hooks import Agents, Checks, Commands, Effects, PluginContext, Providers, Routes, Services, hookimpl
 from storage import Secret
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ __all__ = [
     "Artifact",
     "Bound",
     "Change",
+    "Checks",
     "Commands",
     "CommitSha",
     "ConfigError",
@@ -80,6 +83,7 @@ __all__ = [
     "Event",
     "EventType",
     "FileChange",
+    "Finding",
     "GitAccess",
     "GitError",
     "GitIdentity",
@@ -120,6 +124,7 @@ __all__ = [
     "ThreadMessage",
     "ThreadsmithError",
     "UserError",
+    "Verdict",
     "hookimpl",
 ]
 

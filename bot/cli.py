@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from bot.cli_common import CONFIG, JSON, FilePath, print_table
+from bot.cli_doctor import doctor
 from bot.cli_sessions import reindex, sessions
 from bot.errors import ConfigError, ThreadsmithError, UserError
 
@@ -41,6 +42,7 @@ def cli() -> None:
 
 cli.add_command(sessions)
 cli.add_command(reindex)
+cli.add_command(doctor)
 
 
 def _register_plugin_commands() -> None:

@@ -305,6 +305,22 @@ class Bound:
     how: str
 
 
+class Verdict(StrEnum):
+    OK = "ok"
+    BEST_EFFORT = "best effort"  # works, with less than is to be wished
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `threadsmith doctor`: what was tried, what was found, what to type. No secret in it."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    fix: str = ""
+
+
 class Provider(Protocol):
     """What makes sandboxes. Every call has a deadline of its own and raises SandboxError beyond it."""
 

@@ -31,11 +31,13 @@ from bot.domain import (
     Artifact,
     Change,
     Event,
+    Finding,
     GitAccess,
     GitIdentity,
     GitPurpose,
     Lease,
     LeaseRequest,
+    Limits,
     Person,
     Prompt,
     Provider,
@@ -104,7 +106,8 @@ class Commands(Protocol):
 
 
 class Providers(Protocol):
-    def add(self, provider: Provider) -> None: ...
+    def add(self, provider: Provider, limits: Limits | None = None) -> None:
+        """`limits` are what its sandboxes are bounded by as configured, for the published table of bounds."""
 
 
 class Agents(Protocol):
@@ -127,6 +130,18 @@ class Services(Protocol):
         ping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Background work, started in order and stopped in reverse; `ping` raises when it is unwell."""
+
+
+class Checks(Protocol):
+    """What `threadsmith doctor` tries."""
+
+    def add(
+        self, name: str, check: Callable[[], Awaitable[Sequence[Finding]]], *, seconds: float = 20.0
+    ) -> None:
+        """`check` tries something and says what it found, in one line or several, each with its fix.
+
+        It leaves nothing behind, and may run beside a bot that works. A UserError's text is shown as broken.
+        """
 
 
 class Specs:
@@ -161,6 +176,10 @@ class Specs:
     @hookspec
     def register_cli(self, cli: click.Group) -> None:
         """Offer commands of the `threadsmith` command line."""
+
+    @hookspec
+    def register_checks(self, checks: Checks) -> None:
+        """Offer what `threadsmith doctor` tries: outside services and what is needed of this machine."""
 
     @hookspec
     def register_routes(self, routes: Routes) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from bot.domain import AgentRecipe, Provider
+from bot.domain import AgentRecipe, Finding, Limits, Provider
 from bot.errors import UserError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,11 +35,13 @@ class ProviderRegistry:
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
+        self.limits: dict[str, Limits] = {}
 
-    def add(self, provider: Provider) -> None:
+    def add(self, provider: Provider, limits: Limits | None = None) -> None:
         if provider.name in self.providers:
             raise UserError(f"There are two sandbox providers named {provider.name}. Rename one of them.")
         self.providers[provider.name] = provider
+        self.limits[provider.name] = Limits() if limits is None else limits
 
 
 class RouteRegistry:
@@ -52,6 +54,25 @@ class RouteRegistry:
         if not path.startswith("/") or path.split("/")[1] in {"api", "live", "ready", "metrics"}:
             raise UserError(f"The route {path} is the core's own or no path. Choose another one.")
         self.routes.append((method, path, handler))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    run: Callable[[], Awaitable[Sequence[Finding]]]
+    seconds: float
+
+
+class CheckRegistry:
+    """What `threadsmith doctor` tries, in this order on its page."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def add(
+        self, name: str, check: Callable[[], Awaitable[Sequence[Finding]]], *, seconds: float = 20.0
+    ) -> None:
+        self.checks.append(Check(name, check, seconds))
 
 
 @dataclass(frozen=True, slots=True)

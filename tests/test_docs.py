@@ -17,10 +17,15 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.bounds import as_markdown, core_bounds, published
 from bot.cli import cli
 from bot.config import Settings, load
+from bot.config_models import GitSettings, LimitSettings
 from bot.plugins import Plugins
 from bot.testing import Botty, Thread
+from plugins.sandbox_runner import bounds
+from plugins.sandbox_runner.cgroups import CONTROLLERS, Hierarchy
+from plugins.sandbox_runner.settings import Settings as SandboxSettings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -33,7 +38,9 @@ READ = {"channels:read", "groups:read", "im:read", "mpim:read"}
 HISTORY = {"channels:history", "groups:history", "im:history", "mpim:history"}
 # What Slack asks for each method, by its own reference. A method that is not here is one nobody thought of.
 METHOD_SCOPES: dict[str, set[str]] = {
+    "api_test": set(),
     "auth_test": set(),
+    "apps_connections_open": set(),  # the app token's, which has a scope of its own
     "users_info": {"users:read"},
     "users_conversations": READ,
     "conversations_info": READ,
@@ -308,3 +315,25 @@ def test_a_bench_says_how_often_it_measures(path: Path) -> None:
     body = ast.parse(path.read_text()).body
     assert any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in body)
     assert any("ROUNDS, QUICK" in ast.unparse(node) for node in body if isinstance(node, ast.Assign))
+
+
+# -- bounds --------------------------------------------------------------------------------------
+
+
+def table_of_bounds() -> str:
+    """The one the README publishes, from the code that enforces it."""
+    groups = Hierarchy(2, dict.fromkeys(CONTROLLERS, Path("/sys/fs/cgroup")))
+    limits = SandboxSettings.model_validate({}).limits
+    core = core_bounds(LimitSettings.model_validate({}), GitSettings.model_validate({}))
+    variants = {
+        "with control groups": [*bounds.table(limits, groups, overlay=True), *core],
+        "without": [*bounds.table(limits, None, overlay=True), *core],
+    }
+    return as_markdown(["what", "at most", *variants], published(variants))
+
+
+def test_the_table_of_bounds_is_what_the_code_says() -> None:
+    """Word for word; put this in its place when a bound has changed."""
+    wanted = table_of_bounds()
+    assert wanted in README.read_text(), f"the README should have:\n\n{wanted}\n"
+    assert wanted.count("best effort") >= 3

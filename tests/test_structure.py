@@ -44,7 +44,15 @@ HOMES = {
     "github": "plugins/pr_creator/",
 }
 # Where anything may be caught, because somebody is waiting for an answer.
-CATCHERS = ("bot/plugins.py", "bot/cli.py", "bot/admin.py", "bot/slack/", "bot/web/", "bot/playground/")
+CATCHERS = (
+    "bot/plugins.py",
+    "bot/cli.py",
+    "bot/admin.py",
+    "bot/doctor.py",
+    "bot/slack/",
+    "bot/web/",
+    "bot/playground/",
+)
 BAD_NAMES = {"logging.py", "types.py", "http.py", "queue.py"}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot import (
     Artifact,
     Change,
+    Checks,
     Effects,
     GitAccess,
     GitIdentity,
@@ -63,6 +65,12 @@ class Plugin:
     @hookimpl
     def register_services(self, services: Services) -> None:
         services.add("github", start=self._start, stop=self._stop, ping=self._ping)
+
+    @hookimpl
+    def register_checks(self, checks: Checks) -> None:
+        from plugins.pr_creator.checks import check_accounts
+
+        checks.add("GitHub", partial(check_accounts, self._settings), seconds=60)
 
     @hookimpl
     def git_access(self, repository: Repository, person: Person | None, purpose: GitPurpose) -> GitAccess:

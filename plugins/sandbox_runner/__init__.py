@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bot import Lease, LeaseRequest, PluginContext, Providers, Sandbox, SandboxSpec, Services, hookimpl
+from bot import (
+    Checks,
+    Lease,
+    LeaseRequest,
+    PluginContext,
+    Providers,
+    Sandbox,
+    SandboxSpec,
+    Services,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from plugins.sandbox_runner.local import LocalProvider
@@ -29,7 +40,13 @@ class Plugin:
 
     @hookimpl
     def register_providers(self, providers: Providers) -> None:
-        providers.add(self._provider)
+        providers.add(self._provider, self._settings.limits)
+
+    @hookimpl
+    def register_checks(self, checks: Checks) -> None:
+        from plugins.sandbox_runner.checks import check_machine
+
+        checks.add("sandboxes", partial(check_machine, self._provider, self._settings), seconds=60)
 
     @hookimpl
     def register_services(self, services: Services) -> None:

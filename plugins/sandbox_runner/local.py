@@ -189,6 +189,15 @@ class LocalProvider:
                 self._overlay = True
                 await sandbox.terminate()
 
+    @property
+    def overlay(self) -> bool:
+        """Whether the kernel took one, once it was asked."""
+        return bool(self._overlay)
+
+    @property
+    def hierarchy(self) -> Hierarchy | None:
+        return self._hierarchy
+
     def bounds(self, limits: Limits) -> list[Bound]:
         return table(limits, self._hierarchy, bool(self._overlay))
 
