@@ -208,17 +208,17 @@ def playground(data: Path, port: int | None, quiet: bool) -> None:
 
 @cli.command()
 @CONFIG
-@click.option("--verbose", "-v", is_flag=True, help="Log more.")
-def run(config: Path, verbose: bool) -> None:
+@click.option("--verbose", "-v", count=True, help="Log more; twice, everything the libraries say as well.")
+def run(config: Path, verbose: int) -> None:
     """Run the bot until it is told to stop."""
     from bot.app import Bot
     from bot.demo import serving, until_interrupted
 
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
+        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("bot").setLevel(logging.INFO)
+    logging.getLogger("bot").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     until_interrupted(serving(Bot.from_file(config)))
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
 from bot.sessions.ending import withdrawn, write_stop_of_queued

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import Enum
@@ -69,6 +70,9 @@ _ADVICE = {
 }
 
 
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
 class Outcome(Enum):
     """What a failed call tells about its effect."""
 
@@ -103,6 +107,13 @@ def worth_repeating(error: BaseException) -> bool:
     return status == 429 or status >= 500 or word in _SHORTLY | _FAILURES or word == _unspoken(status)
 
 
+def quiet(name: str) -> logging.Logger:
+    """A logger of the SDK, never at DEBUG: there it writes bodies, tickets and addresses for answers."""
+    logger = logging.getLogger(name)
+    logger.setLevel(max(logging.WARNING, logging.getLogger().level))
+    return logger
+
+
 def reason(error: BaseException) -> str:
     """Slack's word for it, or the kind of the failure; never a body or an address."""
     if not isinstance(error, SlackApiError):
@@ -110,7 +121,8 @@ def reason(error: BaseException) -> str:
     # The SDK hands over whatever answered: its own response, a bare HTTP one, with a body of any kind.
     body = getattr(error.response, "data", error.response)
     word = body.get("error") if isinstance(body, Mapping) else None
-    return word if isinstance(word, str) and word else _unspoken(_status(error))
+    known = isinstance(word, str) and _WORD.fullmatch(word)  # a proxy may say anything, what it heard too
+    return str(word) if known else _unspoken(_status(error))
 
 
 def advice(error: BaseException) -> str:

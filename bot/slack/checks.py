@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config_models import SlackSettings
 from bot.domain import Finding, Verdict
-from bot.slack.calls import reason
+from bot.slack.calls import quiet, reason
 from storage import Secret
 
 _SECONDS = 10.0
@@ -20,6 +20,7 @@ _KINDS = {"not_allowed_token_type", "missing_scope", "no_permission"}
 
 async def check_slack(settings: SlackSettings) -> list[Finding]:
     """Both calls the bot cannot live without. The second makes an address that nobody uses."""
+    quiet("slack_sdk")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as http:
         client = AsyncWebClient(base_url=settings.api_url, session=http, retry_handlers=[])
         bot, app = settings.bot_token, settings.app_token

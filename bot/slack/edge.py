@@ -26,7 +26,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config_models import SlackSettings
 from bot.slack.backfill import Backfill
-from bot.slack.calls import UNREACHABLE, reason
+from bot.slack.calls import UNREACHABLE, quiet, reason
 from bot.slack.commands import SlackCommands
 from bot.slack.listener import Listener
 
@@ -59,7 +59,7 @@ class SlackEdge:
             name="threadsmith",  # or Bolt looks for one through all the source files of the call stack
             client=bolt_client,
             before_authorize=self._before_authorize,
-            logger=_quiet("slack_bolt"),
+            logger=quiet("slack_bolt"),
         )
         self._listen()
         self._handler: AsyncSocketModeHandler | None = None
@@ -191,7 +191,7 @@ class _Socket(AsyncSocketModeHandler):
     """Bolt's handler with our way in, which nothing that arrives can make raise."""
 
     def __init__(self, edge: SlackEdge, app_token: str) -> None:
-        super().__init__(edge.app, app_token, logger=_quiet("slack_sdk.socket_mode"))
+        super().__init__(edge.app, app_token, logger=quiet("slack_sdk"))
         self._edge = edge
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
@@ -208,10 +208,3 @@ def _is_command(body: Mapping[str, Any]) -> bool:
     """A slash command as Slack delivers it: flat, with who, where and how to answer."""
     named = all(isinstance(body.get(key), str) for key in ("command", "team_id", "user_id", "response_url"))
     return named and not any(isinstance(value, list | dict) for value in body.values())
-
-
-def _quiet(name: str) -> logging.Logger:
-    """The SDK's logger, never at DEBUG: there it writes tokens and bodies."""
-    logger = logging.getLogger(name)
-    logger.setLevel(max(logging.WARNING, logging.getLogger().level))
-    return logger

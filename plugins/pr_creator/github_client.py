@@ -186,7 +186,7 @@ def _silent(what: str) -> GitHubError:
 
 def explain(what: str, actor: Actor, status: int, data: Any, headers: dict[str, str] | None) -> GitHubError:
     """GitHub's refusal in words that say what to do. `data` is its answer, `headers` in lower case."""
-    said = _messages(data)
+    said = _messages(data, actor.token.reveal())
     sso = any(key.lower() == "x-github-sso" for key in headers or {})
     return GitHubError(
         f"{what}: {_advice(actor, status, said, sso)}",
@@ -215,8 +215,8 @@ def _advice(actor: Actor, status: int, said: str, sso: bool) -> str:
     return f"GitHub refused (status {status}): {said}"
 
 
-def _messages(data: Any) -> str:
-    """What GitHub's answer says, on one line, bounded. It never repeats a credential."""
+def _messages(data: Any, secret: str) -> str:
+    """What GitHub's answer says, on one line, bounded; never the credential, should something say it back."""
     if not isinstance(data, dict):
         return "nothing"
     errors = data.get("errors")
@@ -226,4 +226,5 @@ def _messages(data: Any) -> str:
         else str(error)
         for error in (errors if isinstance(errors, list) else [])[:5]
     ]
-    return " ".join(" / ".join([str(data.get("message", "")), *details]).split())[:400]
+    said = " / ".join([str(data.get("message", "")), *details]).replace(secret, "[secret]")
+    return " ".join(said.split())[:400]
