@@ -124,7 +124,7 @@ class Outside:
 
     def press_stop(self, thread_ts: str, user: str = people.ADA.id) -> None:
         event = {"type": "agent_session_stopped", "channel": CHANNEL, "user": user, "thread_ts": thread_ts}
-        self._deliver(event)
+        self._deliver(event | {"event_ts": self.stamp()})
 
     def pick(self, post: Post, repository: str, user: str = people.ADA.id) -> None:
         """Answer the picker in a post, with the value of that option."""
