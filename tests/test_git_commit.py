@@ -189,6 +189,7 @@ async def test_a_diff_runs_no_program_that_the_repository_names(tmp_path):
     [
         ("Fixes #1, closes acme/web#23", "Fixes # 1, closes acme/web# 23"),
         ("resolve GH-7 and gh-8", "resolve GH- 7 and gh- 8"),
+        ("resolve _GH-7_", "resolve _GH- 7_"),
         (
             "Closes https://github.com/acme/web/issues/5",
             "Closes https://github.com/acme/web/issues/ 5",
