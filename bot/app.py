@@ -23,7 +23,6 @@ from bot.registries import AgentRegistry, ProviderRegistry, RouteRegistry, Servi
 from bot.sessions import Observers, Sessions
 from bot.sessions.house import House
 from bot.slack.backfill import Backfill
-from bot.slack.calls import quiet
 from bot.slack.commands import SlackCommands
 from bot.slack.edge import SlackEdge
 from bot.slack.listener import Listener
@@ -177,7 +176,6 @@ class Bot:
 
     def _slack_client(self, http: aiohttp.ClientSession) -> tuple[AsyncWebClient, aiohttp.ClientSession]:
         """The client of effects: nothing is repeated behind the outbox's back."""
-        quiet("slack_sdk")
         slack = self.settings.slack
         client = AsyncWebClient(slack.bot_token.reveal(), slack.api_url, session=http, retry_handlers=[])
         return client, http

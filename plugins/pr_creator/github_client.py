@@ -133,7 +133,8 @@ class GitHubClient:
             return job(client)
         except github.GithubException as error:
             raise explain(what, actor, error.status, error.data, error.headers) from None
-        except (OSError, AssertionError, github.BadAttributeException):  # OSError: all that `requests` raises
+        except (OSError, ValueError, AssertionError, github.BadAttributeException):
+            # OSError is all that `requests` raises, ValueError what is no JSON and carries the whole answer.
             raise _silent(what) from None
         finally:
             client.close()
