@@ -140,7 +140,8 @@ class Checks(Protocol):
     ) -> None:
         """`check` tries something and says what it found, in one line or several, each with its fix.
 
-        It leaves nothing behind, and may run beside a bot that works. A UserError's text is shown as broken.
+        It leaves nothing behind, and may run beside a bot that works: `setup` was given a folder that is
+        thrown away. A UserError's text is shown as broken.
         """
 
 

@@ -86,6 +86,7 @@ async def ls_remote(there: GitAccess, **more) -> None:
     await Git().run("ls-remote", "--", there.url, access=there, **more)
 
 
+@pytest.mark.proof("canary")
 async def test_a_token_reaches_the_server_and_is_in_no_argument_or_environment_meanwhile():
     async with Server(ASK, "404 no") as server:
         with pytest.raises(GitFailure):

@@ -31,6 +31,7 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.proof("canary")
 def test_no_secret_is_in_the_configuration(tmp_path: Path) -> None:
     """It names files that hold them; every one bears the mark it was made with, and none is another's."""
     home = household(tmp_path / "home", port=0, prefix="mark-")

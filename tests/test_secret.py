@@ -13,6 +13,8 @@ import pytest
 
 from storage import Secret
 
+pytestmark = pytest.mark.proof("canary")
+
 VALUE = "xoxb-do-not-show-me"
 
 
