@@ -107,19 +107,21 @@ async def test_a_forged_or_foreign_click_is_refused_in_a_word_and_moves_nothing(
     The same click by the one who asked works afterwards, once.
     """
     thread, other = await asked(botty, "ada"), await asked(botty, "chloe")
-    await thread.say('create docs/y.md with "hi"', "ben")
-    await shows(botty, thread, "Queued")
+    for number, user in enumerate(("ben", "gus"), 1):
+        await thread.say('create docs/y.md with "hi"', user)
+        await shows(botty, thread, f"Queued: {number} request")
     await shows(botty, await botty.say(BUSY, "chloe"), "Wait 60 seconds")
     clicks = Clicks(botty, thread)
     for value in VALUES:
         await clicks.refused(value=value)
-    for user in (people.CHLOE.id, people.GUS.id, STRANGER.id, "U0NOBODY00", people.BOT_USER_ID):
+    for user in (people.CHLOE.id, STRANGER.id, "U0NOBODY00", people.BOT_USER_ID):
         await clicks.refused(user)
     assert "not one you may use" in await clicks.refused(people.BEN.id)
+    assert "Guests may not" in await clicks.refused(people.GUS.id), "though he asked here, too"
     await elsewhere(clicks, other)
     await without_a_picker(botty, clicks, thread)
     assert (await botty.bot.slack.answer(clicks.body())).status == 200
-    assert [row["state"] for row in await prompts(botty, thread)] == ["queued", "queued"]
+    assert [row["state"] for row in await prompts(botty, thread)] == ["queued"] * 3
     assert "answered already" in await clicks.refused()
     assert "answered already" in await clicks.refused(value="1|acme/storefront")
     assert [row["state"] for row in await prompts(botty, other)] == ["waiting"]
