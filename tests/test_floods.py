@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from session_kit import BUSY, calls, prompts, shows, until
+from session_kit import BUSY, calls, fault, prompts, shows, until
+from slack_kit import Recorded
 
 from bot.domain import Person, ThreadKey
 from bot.playground import people
@@ -114,10 +115,16 @@ async def test_a_long_queue_is_taken_up_in_order_after_a_restart(botty: Botty, r
     rows = await prompts(botty, thread)
     assert [row["key"] for row in rows[1:]] == [waiting(thread, number).key for number in range(QUEUE)]
     assert (await botty.bot.sessions.work())["queued"] == QUEUE
-    assert (await botty.bot.sessions.accept(request(key_of(thread), QUEUE))).state == "removed"
+    numbers = iter(range(QUEUE, MANY))
+
+    async def refuse() -> None:
+        accepted = await botty.bot.sessions.accept(request(key_of(thread), next(numbers)))
+        assert accepted is not None and accepted.state == "removed"
+
     async with botty.bot.house.store.use(session) as file:
-        assert await steps(file, lambda: file.prompts(("queued",), limit=1), 10) < 10 * QUEUE / 10
-        assert await steps(file, lambda: file.effects(("pending", "sending")), 10) < 10 * QUEUE / 10
+        assert await steps(file, refuse, 10) < 10 * QUEUE
+        assert await steps(file, lambda: file.prompts(("queued",), limit=1), 10) < 10 * QUEUE
+        assert await steps(file, lambda: file.effects(("pending", "sending")), 10) < 10 * QUEUE
     await thread.stop()
     await until(botty, lambda: running(botty, thread, 2, 1))
     record_property("cases", QUEUE)
@@ -149,11 +156,31 @@ async def test_a_flood_over_the_socket_marks_what_it_refuses(botty: Botty) -> No
 
     assert await until(botty, marked) == said[ROOM:]
     refused = await shows(botty, thread, "the last 3 requests")
-    session = key_of(thread)
-    again = request(session, 0, people.BEN)
+    await flooded(botty, thread)
+    again = request(key_of(thread), 0, people.BEN)
     twin = Incoming(**{**vars_of(again), "key": f"{thread.channel}:{said[-1]}"})
     assert not (await botty.bot.sessions.accept(twin)).new
-    assert (await shows(botty, thread, "the last 3 requests")).ts == refused.ts
+    assert (await shows(botty, thread, "requests here")).ts == refused.ts
+
+
+async def flooded(botty: Botty, thread: Thread) -> None:
+    """While Slack takes no marks, those for sixty more do not pile up, and the message counts them."""
+    await fault(botty, "reactions.add", "rate_limited", 1_000)
+    bodies = []
+    for number in range(60):
+        body = Recorded(thread.channel, thread.ts, 1, "").bodies()["event/app_mention"]
+        body["event"] |= {"ts": f"2000000000.{number:06d}", "user": people.CHLOE.id}
+        bodies.append(body)
+    await asyncio.gather(*(botty.bot.slack.answer(body) for body in bodies))
+    tried = {call["args"]["timestamp"] for call in await calls(botty, "reactions.add")}
+    assert len([ts for ts in tried if ts.startswith("2000000000.")]) < 30
+
+    async def counted() -> bool:
+        post = await shows(botty, thread, "requests here")
+        return int(post.everything.split("the last ")[1].split()[0]) >= 32
+
+    await until(botty, counted)
+    assert f"<@{people.CHLOE.id}>" in (await shows(botty, thread, "requests here")).everything
 
 
 def vars_of(incoming: Incoming) -> dict[str, Any]:
