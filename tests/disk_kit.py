@@ -205,6 +205,8 @@ class Disk:
         return ""
 
     def _on_file(self, op: Op) -> None:
+        if op.path.endswith(" (deleted)"):
+            return  # it never had a name, or has none any more: no cut leaves any of it
         if op.kind in "OZ":
             self._opened(op)
         file = self._open[op.inode]

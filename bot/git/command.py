@@ -50,6 +50,8 @@ CONFIG: Mapping[str, str] = {
     "core.packedGitWindowSize": "16m",
     "core.packedGitLimit": "256m",
     "core.bigFileThreshold": "8m",
+    # Packs are flushed anyway; a ref that a power cut left empty would break every later fetch.
+    "core.fsync": "reference",
     "credential.helper": "",
     "http.followRedirects": "false",
     "http.lowSpeedLimit": "1000",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from bot.errors import GitError
 from bot.git.command import Git
 from bot.git.failures import FailureKind, GitFailure
 from bot.git.process import Bounds
+from storage.creation import flush_folder
 
 BASE_REF = "refs/threadsmith/base"  # the one ref of every bundle that goes into a sandbox
 SESSION_REFS = "refs/threadsmith/sessions/"  # our own commits, kept from being pruned
@@ -152,6 +154,8 @@ class Mirror:
                 "index-pack", "--stdin", "--fix-thin", "--strict", git_dir=self.path, stdin=pack
             )
         await self.git.run("update-ref", ref, commit, git_dir=self.path)
+        # Its push is promised next, and git flushes what is in files, but not their names.
+        await asyncio.to_thread(_flush_names, self.path, self.path / "objects/pack", (self.path / ref).parent)
 
     async def tidy(self) -> None:
         """Roll many packs up into few. Nothing is ever pruned, so it may run beside everything else."""
@@ -206,7 +210,9 @@ class Mirror:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.path.parent))
         await self.git.run("init", "--quiet", "--bare", "--template=", str(aside))
+        await asyncio.to_thread(_flush_all, aside)  # git does not, and would never mend what a cut left of it
         _put(aside, self.path)
+        await asyncio.to_thread(_flush_names, self.path.parent.parent, self.path)
 
     async def _read(self, *args: str, ok: tuple[int, ...] = (0,)) -> str:
         return (await self.git.run(*args, git_dir=self.path, ok=ok)).text
@@ -215,6 +221,24 @@ class Mirror:
         self._fetches.pop(access, None)
         if not task.cancelled():
             task.exception()  # seen, even when every caller has gone away meanwhile
+
+
+def _flush_all(folder: Path) -> None:
+    """All files below a folder, and all names, are on the disk when this returns."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            flush_folder(path)
+    flush_folder(folder)
+
+
+def _flush_names(top: Path, *folders: Path) -> None:
+    """The names in these folders, and in those around them up to `top`, are on the disk when this returns."""
+    around = (each for folder in folders for each in (folder, *folder.parents))
+    for folder in dict.fromkeys(each for each in around if each.is_relative_to(top)):
+        flush_folder(folder)
 
 
 def _put(aside: Path, path: Path) -> None:
@@ -250,6 +274,9 @@ class Mirrors:
         for pattern in ("*/*.git.scratch", "*/.new-*"):
             for leftover in self._folder.glob(pattern):
                 shutil.rmtree(leftover)
+        for mirror in self._folder.glob("*/*.git"):
+            for lock in mirror.rglob("*.lock"):  # of a git that was killed: in the way for ever
+                lock.unlink(missing_ok=True)
 
     async def close(self) -> None:
         for mirror in self._mirrors.values():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.domain import CommitSha, SessionId
 from bot.git import Mirror, Policy, QuarantineLimits, collect
+from storage.creation import flush_folder
 
 _MIB = 1024 * 1024
 
@@ -56,6 +57,8 @@ class Kept:
                 pass
             old = self._files()
             aside.replace(self._folder / f"{self._stem}.{base}.bundle")
+            flush_folder(self._folder)  # what is called kept outlives a power cut
+            flush_folder(self._folder.parent)
             for path in old:
                 if path.name != f"{self._stem}.{base}.bundle":
                     path.unlink()

@@ -29,9 +29,9 @@ async def main(folder: Path, program: str) -> None:
         w.mirrors.sweep()
         w.mirror = w.mirrors.of(REPOSITORY)
         base, head = await w.base(), None
-        workspace = await w.workspace(base)
         kept = Kept(folder / "mirrors" / "kept", SESSION, REPOSITORY)  # within what is recorded
         for number in range(2):
+            workspace = await w.workspace(base, f"workspace{number}")
             workspace.write(f"{number}.txt", str(number))
             await kept.save(w.mirror, once(await workspace.collect(base)), base, Policy(), QuarantineLimits())
             tell("kept", base)
@@ -42,7 +42,6 @@ async def main(folder: Path, program: str) -> None:
             await w.commit("main", **{f"other{number}": "x"})
             await w.base()
             tell("planned", commit)
-            workspace.git("reset", "--quiet", "--soft", "HEAD")
             base, head = commit, commit
 
 

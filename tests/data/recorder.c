@@ -41,6 +41,7 @@ static int journal = -1;
 static char journal_path[PATH_MAX];
 static char root[PATH_MAX];
 static size_t root_length;
+static int children; /* whether this is one of them, and what it prints is none of our business */
 
 __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("RECORDER_ROOT"), *path = getenv("RECORDER_JOURNAL");
@@ -51,7 +52,8 @@ __attribute__((constructor)) static void begin(void) {
     int opened = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     journal = fcntl(opened, F_DUPFD_CLOEXEC, 500);
     syscall(SYS_close, opened);
-    if (!getenv("RECORDER_CHILDREN")) {
+    children = getenv("RECORDER_CHILDREN") != NULL;
+    if (!children) {
         unsetenv("LD_PRELOAD");
         unsetenv("RECORDER_ROOT");
         unsetenv("RECORDER_JOURNAL");
@@ -146,6 +148,15 @@ OPEN(open64, O_LARGEFILE)
 OPENAT(openat, 0)
 OPENAT(openat64, O_LARGEFILE)
 
+int __open_2(const char *path, int flags) { return open_at(AT_FDCWD, path, flags, 0); }
+int __open64_2(const char *path, int flags) { return open_at(AT_FDCWD, path, flags | O_LARGEFILE, 0); }
+
+int mkstemp(char *pattern) {
+    REAL(int, "mkstemp", char *);
+    return opened(real(pattern), O_CREAT);
+}
+int mkstemp64(char *pattern) { return mkstemp(pattern); }
+
 static void wrote(int fd, const void *data, ssize_t size, off_t offset) {
     char path[PATH_MAX];
     uint64_t inode;
@@ -172,7 +183,7 @@ static void *joined(const struct iovec *parts, int count, size_t *size) {
 }
 
 ssize_t write(int fd, const void *data, size_t size) {
-    if (fd == 1) note('K', 0, 0, NULL, data, size);
+    if (fd == 1 && !children) note('K', 0, 0, NULL, data, size);
     spoken(fd, data, size, 'N');
     ssize_t done = syscall(SYS_write, fd, data, size);
     wrote(fd, data, done, -1);
@@ -312,6 +323,16 @@ int mkdirat(int folder, const char *path, mode_t mode) {
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
+int symlinkat(const char *target, int folder, const char *path) {
+    char a[PATH_MAX];
+    const char *new = absolute(folder, path, a);
+    struct stat facts;
+    int done = syscall(SYS_symlinkat, target, folder, path);
+    if (done == 0 && ours(new) && lstat(new, &facts) == 0) note('O', facts.st_ino, 0, new, NULL, 0);
+    return done;
+}
+int symlink(const char *target, const char *path) { return symlinkat(target, AT_FDCWD, path); }
+
 int bind(int fd, const struct sockaddr *place, socklen_t length) {
     int done = syscall(SYS_bind, fd, place, length);
     struct stat facts;
@@ -320,6 +341,13 @@ int bind(int fd, const struct sockaddr *place, socklen_t length) {
         if (ours(path) && stat(path, &facts) == 0) note('O', facts.st_ino, 0, path, NULL, 0);
     }
     return done;
+}
+
+char *mkdtemp(char *pattern) {
+    REAL(char *, "mkdtemp", char *);
+    char *made = real(pattern);
+    if (made && ours(made)) note('M', 0, 0, made, NULL, 0);
+    return made;
 }
 
 /* -- what this journal does not understand, and therefore says aloud ------------------------------ */
