@@ -11,10 +11,12 @@ import ctypes
 import json
 import os
 import secrets
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,12 +40,11 @@ CAP_SYS_RESOURCE, CAP_SYSLOG = 1 << 24, 1 << 34
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Host:
-    """What there is to attack on the host, open to everybody, and eyes on all of it."""
+class Bait:
+    """A folder that anybody may use, and a descriptor that every program of this process inherits."""
 
-    def __init__(self, folder: Path, other: Path, victims_user: int) -> None:
-        self.place = folder / "open"
-        self.place.mkdir(mode=0o777)
+    def __init__(self) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="threadsmith-bait-"))
         self.place.chmod(0o777)
         self.secret = "host-" + secrets.token_hex(8)
         self.canary, self.doomed = self.place / "canary", self.place / "doomed"
@@ -52,6 +53,18 @@ class Host:
             file.chmod(0o666)
         self.inherited = os.open(self.canary, os.O_RDONLY)
         os.set_inheritable(self.inherited, True)
+
+    def close(self) -> None:
+        os.close(self.inherited)
+        shutil.rmtree(self.place)
+
+
+class Host:
+    """What there is to attack on the host, open to everybody, and eyes on all of it."""
+
+    def __init__(self, bait: Bait, other: Path, victims_user: int) -> None:
+        self.place, self.secret, self.inherited = bait.place, bait.secret, bait.inherited
+        self.canary, self.doomed = bait.canary, bait.doomed
         self.mark, self.daemon = (f"{digit}{secrets.randbelow(10**9):09d}" for digit in "76")
         user = victims_user if IS_ROOT else None
         self.victim = subprocess.Popen(
@@ -143,7 +156,6 @@ class Host:
             each.close()
         libc.shmctl(self._segment, IPC_RMID, 0)
         attacks.call(241, 181, self.queue.encode())
-        os.close(self.inherited)
         os.close(self._events)
 
 
@@ -167,7 +179,15 @@ def reached(server: socket.socket) -> bool:
 
 
 @pytest.fixture
-async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
+def bait() -> Iterator[Bait]:
+    bait = Bait()
+    yield bait
+    bait.close()
+
+
+@pytest.fixture
+async def provider(tmp_path: Path, bait: Bait) -> AsyncIterator[LocalProvider]:
+    """Starts with the bait laid out, so that whatever is inherited is inherited."""
     async with a_provider(tmp_path / "data") as provider:
         yield provider
 
@@ -212,10 +232,10 @@ async def sandbox(provider: LocalProvider) -> Sandbox:
 
 
 @pytest.fixture
-def host(tmp_path: Path, neighbour: Sandbox, sandbox: Sandbox) -> Iterator[Host]:
+def host(tmp_path: Path, bait: Bait, neighbour: Sandbox, sandbox: Sandbox) -> Iterator[Host]:
     trees = tmp_path / "data" / "sandboxes"
     other = trees / neighbour.id / "tree" / "upper" / "workspace" / "file"
-    host = Host(tmp_path, other, (trees / sandbox.id / "tree").stat().st_uid)
+    host = Host(bait, other, (trees / sandbox.id / "tree").stat().st_uid)
     yield host
     host.close()
 

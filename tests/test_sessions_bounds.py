@@ -27,7 +27,9 @@ import json, sys
 answers = {"initialize": {"protocolVersion": 1}, "session/new": {"sessionId": "s"}}
 for line in sys.stdin:
     asked = json.loads(line)
-    eaten = [bytes(range(256)) * 4096 for _ in iter(int, asked["method"] != "session/prompt")]
+    eaten = []
+    while asked["method"] == "session/prompt":
+        eaten.append(b"x" * 1048576)
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answers[asked["method"]]}), flush=True)
 """
 
@@ -86,3 +88,4 @@ async def test_the_thread_is_told_when_the_kernel_ends_the_agent_at_its_bound(bo
     final = await thread.final()
     assert "did not work" in final.text
     assert "bound of 300 MiB of memory" in final.everything
+    assert "at work" in final.everything
