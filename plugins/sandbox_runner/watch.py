@@ -37,7 +37,7 @@ async def disk(limits: Limits, tree: Tree, root: int, end: Ender) -> None:
         before = loop.time()
         with suppress(SandboxError):  # unreadable now, looked at again next time
             used, files = await tree.used()
-            used += (await asyncio.to_thread(nameless_files, family(root)))[0] >> 20
+            used += await asyncio.to_thread(nameless_mib, root)
             if used > limits.disk_mib:
                 end(f"its bound of {limits.disk_mib} MiB of disk was reached ({used} MiB)")
                 return
@@ -45,6 +45,11 @@ async def disk(limits: Limits, tree: Tree, root: int, end: Ender) -> None:
                 end(f"its bound of {most_files(limits)} files was reached ({files})")
                 return
         took = loop.time() - before
+
+
+def nameless_mib(root: int) -> int:
+    """On the disk, in files no folder shows any more."""
+    return nameless_files(family(root))[0] >> 20
 
 
 async def due(folder: Path, took: float, mib_left: int, files_left: int) -> None:
