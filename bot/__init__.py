@@ -58,6 +58,7 @@ from bot.errors import (
     SandboxGone,
     SandboxUnreachable,
     ThreadsmithError,
+    Unreachable,
     UserError,
 )
 from bot.hooks import Agents, Checks, Commands, Effects, PluginContext, Providers, Routes, Services, hookimpl
@@ -123,6 +124,7 @@ __all__ = [
     "ThreadKey",
     "ThreadMessage",
     "ThreadsmithError",
+    "Unreachable",
     "UserError",
     "Verdict",
     "hookimpl",

@@ -14,6 +14,17 @@ class UserError(ThreadsmithError):
     """Its text is shown to whoever asked: what was wrong, where, and what to do. Never a secret in it."""
 
 
+class Unreachable(UserError):
+    """Something outside was not there, or had trouble of its own: the same may work in a few minutes.
+
+    `after_seconds` is how long it asked to be left alone, 0 when it did not say.
+    """
+
+    def __init__(self, text: str, after_seconds: float = 0.0) -> None:
+        self.after_seconds = after_seconds
+        super().__init__(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One wrong setting: which key, what was expected, what was found, how to fix it."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain import ThreadKey
 from bot.playground import people
+from bot.sessions import patience
 from bot.testing import Botty, Post, Thread
 
 GATES = Path(__file__).parent / "data" / "gates"
@@ -52,6 +54,11 @@ async def calls(botty: Botty, method: str) -> list[dict[str, Any]]:
     """What the playground was asked with this method, oldest first; GitHub's as "POST /path"."""
     found = await botty.control("GET", "requests")
     return [entry for entry in found if method in (entry["method"], f"{entry['method']} {entry.get('path')}")]
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch, *pauses: float) -> None:
+    """Let turns wait so long for a code host that is away: as many tries, and one more."""
+    monkeypatch.setattr(patience, "PAUSES_SECONDS", pauses)
 
 
 async def assert_clean(botty: Botty, thread: Thread, ends: int = 1) -> list[Post]:

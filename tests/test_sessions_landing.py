@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 import aiohttp
 import pytest
-from session_kit import assert_clean, calls, fault
+from session_kit import assert_clean, calls, fault, impatient
 
 from bot.testing import Botty
+
+pytestmark = pytest.mark.proof("outside")
+
+
+@pytest.fixture(autouse=True)
+def _soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient(monkeypatch, 0.0, 0.0)
 
 
 async def well_again(botty: Botty) -> None:
@@ -25,7 +32,7 @@ async def well_again(botty: Botty) -> None:
 
 async def test_a_push_that_fails_keeps_the_work_for_the_next_turn(botty: Botty) -> None:
     """The thread says what failed and that nothing was pushed; a reply goes on from there."""
-    await fault(botty, "git-receive-pack", "server_error", times=1)
+    await fault(botty, "git-receive-pack", "server_error", times=3)
     thread = await botty.say('create a.txt with "a"')
     final = await thread.final()
     assert "did not work" in final.text
@@ -85,7 +92,7 @@ async def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(botty: B
 
 async def test_a_code_host_that_cannot_be_read_is_said_before_any_work(botty: Botty) -> None:
     """No sandbox is made for what could never be handed in; nothing is taken for "not there"."""
-    await fault(botty, "git-upload-pack", "server_error")
+    await fault(botty, "git-upload-pack", "server_error", times=3)
     thread = await botty.say('create a.txt with "a"')
     final = await thread.final()
     assert "did not work" in final.text

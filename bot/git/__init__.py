@@ -5,7 +5,7 @@ from bot.git.commit import commit_turn, diff, file_changes
 from bot.git.failures import FailureKind, GitFailure, Refused, scrub
 from bot.git.inspection import Policy
 from bot.git.mirror import BASE_REF, Mirror, Mirrors
-from bot.git.push import BRANCH_PREFIX, branch_name, push, read_back
+from bot.git.push import BRANCH_PREFIX, branch_name, push
 from bot.git.quarantine import TURN_REF, Collected, QuarantineLimits, collect
 
 __all__ = [
@@ -27,6 +27,5 @@ __all__ = [
     "diff",
     "file_changes",
     "push",
-    "read_back",
     "scrub",
 ]

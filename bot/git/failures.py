@@ -26,7 +26,6 @@ class FailureKind(StrEnum):
     NOT_FOUND = "not_found"  # the repository does not exist for this credential
     UNREACHABLE = "unreachable"  # network, server error: trying again may help
     TIMED_OUT = "timed_out"
-    UNSURE = "unsure"  # it was sent, and may have been done: nobody answers
     TOO_LARGE = "too_large"
     REFUSED = "refused"  # our own checks said no
     FAILED = "failed"

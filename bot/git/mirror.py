@@ -113,6 +113,12 @@ class Mirror:
         output = await self.git.run(*args, git_dir=self.path, ok=(0, 1))
         return output.code == 0
 
+    async def fork_point(self, one: CommitSha, other: CommitSha) -> CommitSha:
+        """The newest commit that both build on; `one` itself where they share nothing. Both must be here."""
+        args = ("merge-base", checked_sha(one), checked_sha(other))
+        output = await self._read(*args, ok=(0, 1))
+        return checked_sha(output) if output else one
+
     async def bundle(self, want: CommitSha, have: Sequence[CommitSha] = ()) -> AsyncGenerator[bytes, None]:
         """A git bundle with `want` as `refs/threadsmith/base`, for someone who has `have`, in chunks.
 

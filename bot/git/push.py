@@ -40,8 +40,7 @@ async def push(
     """Move the remote `branch` from `expected` (None: it must not exist yet) to `commit`, and read it back.
 
     A branch that already is at `commit` is success, so after a crash or a lost reply it may be called again.
-    GitFailure tells by its kind whether the branch moved, the account may not, nothing was reachable, or
-    whether it may have been pushed all the same.
+    GitFailure tells by its kind whether the branch moved, the account may not, or nothing was reachable.
     """
     _check_branch(branch)
     there = await mirror.remote_head(access, branch)
@@ -55,7 +54,7 @@ async def push(
             f"The new commit does not build on {expected[:12]}, where {branch} is; it is not pushed."
         )
     await _push(mirror, access, commit, branch, expected)
-    there = await read_back(mirror, access, branch)
+    there = await mirror.remote_head(access, branch)
     if there != commit:
         raise _moved(branch, there, commit)
 
@@ -78,16 +77,8 @@ async def _push(
     except GitFailure as error:
         # The reply may be lost and the push done all the same: the remote knows.
         lost = error.kind in (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.MOVED)
-        if not lost or await read_back(mirror, access, branch) != commit:
+        if not lost or await mirror.remote_head(access, branch) != commit:
             raise
-
-
-async def read_back(mirror: Mirror, access: GitAccess, branch: str) -> CommitSha | None:
-    """Where a branch is after something may have been pushed to it; UNSURE when nobody says."""
-    try:
-        return await mirror.remote_head(access, branch)
-    except GitFailure as error:
-        raise GitFailure(str(error), FailureKind.UNSURE) from error
 
 
 def _check_branch(branch: str) -> None:

@@ -25,26 +25,19 @@ from bot.domain import (
     Repository,
     Stage,
 )
-from bot.errors import GitError, PluginError, UserError
-from bot.git import (
-    Mirror,
-    Policy,
-    QuarantineLimits,
-    branch_name,
-    collect,
-    commit_turn,
-    file_changes,
-    push,
-    read_back,
-)
+from bot.errors import GitError, PluginError, Unreachable, UserError
+from bot.git import Mirror, Policy, QuarantineLimits, branch_name, collect, commit_turn, file_changes, push
+from bot.plugins import Answer
 from bot.sessions.effects import SessionEffects
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
+from bot.sessions.patience import Patience
 from bot.sessions.states import branch_number
 from bot.sessions.workbench import Workbench
 from storage import SessionFile
 
 PUSH = "git.push"
+_LOOK_SECONDS = 180.0  # longer than a client needs to say that it got no answer
 
 
 @dataclass(slots=True)
@@ -84,6 +77,7 @@ class Landing:
         repository: Repository,
         stage: Callable[[Stage], Awaitable[None]],
         no_return: Callable[[], None],
+        patience: Patience,
     ) -> None:
         """`no_return` is called right before the push's intent is written: from then on nothing stops it."""
         self._house = house
@@ -92,14 +86,16 @@ class Landing:
         self._repository = repository
         self._stage = stage
         self._no_return = no_return
+        self._patience = patience
         self._effects = SessionEffects(file, prompt.id, house.epoch)
 
     # -- before the agent ------------------------------------------------------------------------
 
     async def ground(self, mirror: Mirror, session: Mapping[str, Any]) -> Ground:
         """Fetch, and decide what this turn starts from. Raises UserError when that cannot be read."""
-        await mirror.fetch(await self.access(GitPurpose.FETCH))
-        previous = await self._current_pull_request(session)
+        access = await self.access(GitPurpose.FETCH)
+        await self._patience.over(lambda: mirror.fetch(access))
+        previous = await self._patience.over(lambda: self._current_pull_request(session))
         branch, number = session["branch"], session["branch_number"]
         if branch is None or number != branch_number(number, branch, previous.state if previous else None):
             number = branch_number(number, branch, previous.state if previous else None)
@@ -149,7 +145,7 @@ class Landing:
         if not session["branch"] or not session["pull_request"]:
             return None
         found = await self._house.plugins.first(
-            "find_pull_request", limit=60.0, repository=self._repository, branch=session["branch"]
+            "find_pull_request", limit=_LOOK_SECONDS, repository=self._repository, branch=session["branch"]
         )
         return found if isinstance(found, PullRequest) else None
 
@@ -161,7 +157,21 @@ class Landing:
         """Bring the workspace's content to a pull request. Nothing changed: an empty Landed."""
         await self._stage(Stage.COLLECT)
         intent = await self._commit(mirror, bench, ground, summary, title)
+        if intent is None:
+            intent = await self._unpublished(mirror, ground, summary, title)
         return Landed() if intent is None else await self.deliver(mirror, intent)
+
+    async def _unpublished(
+        self, mirror: Mirror, ground: Ground, summary: str, title: str
+    ) -> dict[str, Any] | None:
+        """What an earlier turn pushed and could not publish: asking again brings it to its pull request."""
+        base = await mirror.head(ground.base_branch)
+        if ground.head is None or ground.previous is not None or base is None:
+            return None
+        if await mirror.is_ancestor(ground.head, base):
+            return None
+        fork = await mirror.fork_point(base, ground.head)
+        return await self._intent(mirror, ground, ground.head, fork, summary, title, [])
 
     async def _commit(
         self, mirror: Mirror, bench: Workbench, ground: Ground, summary: str, title: str
@@ -190,14 +200,26 @@ class Landing:
             notes = _notes(self._prompt, author, committer, collected.outside_links)
         if commit is None:
             return None
-        files = await file_changes(mirror, ground.target, commit)
+        return await self._intent(mirror, ground, commit, ground.target, summary, title, notes)
+
+    async def _intent(
+        self,
+        mirror: Mirror,
+        ground: Ground,
+        commit: CommitSha,
+        parent: CommitSha,
+        summary: str,
+        title: str,
+        notes: list[str],
+    ) -> dict[str, Any]:
+        files = await file_changes(mirror, parent, commit)
         return {
             "repository": self._repository.name,
             "branch": ground.branch,
             "number": ground.number,
             "base_branch": ground.base_branch,
             "commit": commit,
-            "parent": ground.target,
+            "parent": parent,
             "expected": ground.head,
             "files": [asdict(each) for each in files],
             "summary": summary,
@@ -213,7 +235,7 @@ class Landing:
         access = await self.access(GitPurpose.PUSH)
 
         async def look() -> dict[str, Any] | None:
-            there = await read_back(mirror, access, branch)
+            there = await mirror.remote_head(access, branch)
             return {"commit": commit} if there == commit else None
 
         async def do() -> dict[str, Any]:
@@ -222,17 +244,31 @@ class Landing:
 
         await self._stage(Stage.PUSH)
         self._no_return()
-        await self._effects.once(PUSH, push_key(self._prompt), intent=intent, find=look, do=do)
+        key = push_key(self._prompt)
+        await self._patience.over(lambda: self._effects.once(PUSH, key, intent=intent, find=look, do=do))
         await self._stage(Stage.PULL_REQUEST)
         landed = await self._publish(await self._change(intent))
         landed.notes += [*intent["notes"], *([access.note] if access.note else [])]
         return landed
 
+    async def may_have(self, mirror: Mirror) -> str | None:
+        """The branch that has this turn's commit, or may have it; None when certainly nothing was pushed."""
+        begun = [
+            e for e in await self._file.effects(("sending",), PUSH) if e["key"] == push_key(self._prompt)
+        ]
+        for intent in (each["intent"] for each in begun):
+            try:
+                there = await mirror.remote_head(await self.access(GitPurpose.PUSH), intent["branch"])
+            except UserError:  # it cannot be seen, which is not the same as not being there
+                return str(intent["branch"])
+            return str(intent["branch"]) if there == intent["commit"] else None
+        return None
+
     async def _publish(self, change: Change) -> Landed:
         landed = Landed(change.files, branch=change.branch, commit=change.commit)
-        answers = await self._house.plugins.call("publish", limit=None, change=change, effects=self._effects)
         made: list[Artifact | PullRequest] = []
-        for answer in answers:
+        for plugin in self._house.plugins.implementers("publish"):
+            answer = await self._published(plugin, change)
             if isinstance(answer.error, PluginError):
                 landed.problem = f"Publishing failed (incident {answer.error.incident}, see the bot's log)."
             elif answer.error is not None:
@@ -245,6 +281,22 @@ class Landing:
         if landed.pull_request is not None and landed.pull_request.note:
             landed.notes.append(landed.pull_request.note)
         return landed
+
+    async def _published(self, plugin: str, change: Change) -> Answer:
+        """What one plugin made of it. Those that are done are not asked again because another waits."""
+
+        async def ask() -> Answer:
+            answer = await self._house.plugins.ask_one(
+                plugin, "publish", limit=None, change=change, effects=self._effects
+            )
+            if isinstance(answer.error, Unreachable):
+                raise answer.error
+            return answer
+
+        try:
+            return await self._patience.over(ask)
+        except Unreachable as error:
+            return Answer(plugin, error=error)
 
     async def _change(self, intent: Mapping[str, Any]) -> Change:
         return Change(

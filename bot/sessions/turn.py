@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,7 +26,6 @@ from bot.domain import (
     Stage,
 )
 from bot.errors import AgentError, GitError, UserError
-from bot.git import FailureKind, GitFailure
 from bot.sessions.brief import brief, context_of
 from bot.sessions.choosing import Choosing, permitted
 from bot.sessions.effects import Fenced
@@ -34,6 +33,7 @@ from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
 from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, person_of, push_key
+from bot.sessions.patience import Patience
 from bot.sessions.record import Record
 from bot.sessions.states import Way, title_of, way_of
 from bot.sessions.workbench import Workbench
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 
 _KEEP_SECONDS = 60.0
 _READY_SECONDS = 1200.0
-_LANDING_PAUSES_SECONDS = (2.0, 5.0, 15.0, 30.0, 60.0)
 
 
 class Turn:
@@ -61,7 +60,9 @@ class Turn:
         self._job: asyncio.Task[bool] | None = None
         self._phase = "preparing"
         self._stopping = False
-        self._unsure = False  # whether something was pushed
+        self._stopped_late = False
+        self._patience: Patience | None = None
+        self._landing: Landing | None = None
         self._stopper: asyncio.Task[None] | None = None
         self._ground: Ground | None = None
         self._repository: Repository | None = None
@@ -83,7 +84,7 @@ class Turn:
             log.warning("session %s: turn %s is a newer boot's now", self._file.name, self.prompt_id)
             return
         except UserError as error:
-            self._unsure = isinstance(error, GitFailure) and error.kind is FailureKind.UNSURE
+            log.warning("turn %s of session %s did not work: %s", self.prompt_id, self._file.name, error)
             await self._failed(str(error))
         except Exception:  # nothing ends in silence
             incident = uuid.uuid4().hex[:8]
@@ -100,11 +101,16 @@ class Turn:
             await self._end()
 
     def stop(self) -> None:
-        """Cancel what can be cancelled. A turn that already pushes is finished: half a push helps nobody."""
+        """Cancel what can be cancelled. A turn that already pushes is finished: half a push helps nobody.
+
+        But where it waits for a code host that is away, it waits no longer.
+        """
         if self._stopping:
             return
         if self._phase == "pushing":
-            self._ending.notes.append("The stop came when this was already being pushed, so it was finished.")
+            self._stopped_late = True
+            if self._patience is not None:
+                self._patience.end()
             return
         self._stopping = True
         if self._phase == "working":
@@ -159,7 +165,7 @@ class Turn:
         if moved_from is not None:
             await self._bench.release()
             self._kept(moved_from).drop()
-        landing = self._landing(repository)
+        landing = self._new_landing(repository)
         summary, title = await self._with_agent(landing, repository)
         if self._stopping:
             await self._was_stopped()
@@ -171,8 +177,11 @@ class Turn:
         await self._landed(landed)
         return True
 
-    def _landing(self, repository: Repository) -> Landing:
-        return Landing(self._house, self._file, self._prompt, repository, self._stage, self._no_return)
+    def _new_landing(self, repository: Repository) -> Landing:
+        self._patience = Patience(repository.name, self._progress)
+        where = (self._house, self._file, self._prompt, repository)
+        self._landing = Landing(*where, self._stage, self._no_return, self._patience)
+        return self._landing
 
     def _no_return(self) -> None:
         """Nothing lies between this and the push's intent: a stop comes before both or after both."""
@@ -251,13 +260,13 @@ class Turn:
             )
         await self._permit()
         self._repository = repository
-        landing = self._landing(repository)
+        landing = self._new_landing(repository)
         mirror = self._house.mirrors.of(repository.name)
         self._ending.notes.append(
             "The bot was restarted while this was being pushed; it was finished afterwards."
         )
         self._ending.summary = intent["summary"]
-        await self._landed(await _patiently(lambda: landing.deliver(mirror, intent)), intent)
+        await self._landed(await landing.deliver(mirror, intent), intent)
 
     async def _landed(self, landed: Landed, intent: Mapping[str, Any] | None = None) -> None:
         ending = self._ending
@@ -273,7 +282,10 @@ class Turn:
             self._kept(self._repository.name).drop()
         if landed.pull_request is not None:
             ending.pull_request, ending.updated = landed.pull_request, landed.updated
+        if self._stopped_late:
+            ending.notes.append("The stop came when this was already being pushed, so it was finished.")
         if landed.problem:
+            log.warning("turn %s of session %s: %s", self.prompt_id, self._file.name, landed.problem)
             ending.fail(f"The work is on branch {landed.branch}, but has no pull request. {landed.problem}")
 
     async def _was_stopped(self, kept: str | None = None) -> None:
@@ -313,7 +325,8 @@ class Turn:
                 contextlib.aclosing(self._bench.collect(mirror)) as chunks,
             ):
                 await kept.save(mirror, chunks, base, policy, limits)
-            pushed = "it may have been pushed already" if self._unsure else "nothing was pushed"
+            branch = None if self._landing is None else await self._landing.may_have(mirror)
+            pushed = "nothing was pushed" if branch is None else f"{branch} may have it as well"
             return f"What was done so far is kept here; {pushed}. Reply to go on from there."
         except GitError as error:
             why = "" if str(error) in said else f" {error}"
@@ -360,20 +373,6 @@ class Turn:
             [NewEvent(EventType.TURN_PROGRESS, {"text": text, "done": done}, self.prompt_id)],
             self._house.epoch,
         )
-
-
-async def _patiently(deliver: Callable[[], Awaitable[Landed]]) -> Landed:
-    """A landing that is taken up again is not given up for an outage that passes."""
-    for pause in _LANDING_PAUSES_SECONDS:
-        try:
-            landed = await deliver()
-            if not landed.problem:
-                return landed
-        except GitFailure as error:
-            if error.kind not in {FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.UNSURE}:
-                raise
-        await asyncio.sleep(pause)
-    return await deliver()
 
 
 def _closing() -> bool:

@@ -12,10 +12,11 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bot import UserError
+from bot import Unreachable, UserError
 from plugins.pr_creator.accounts import Actor
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ class GitHubError(UserError):
     ) -> None:
         self.status, self.uncertain, self.duplicate = status, uncertain, duplicate
         super().__init__(text)
+
+
+class GitHubAway(GitHubError, Unreachable):
+    """GitHub was not there, has trouble of its own, or asks to be left alone for `after_seconds`."""
+
+    def __init__(
+        self, text: str, *, status: int = 0, uncertain: bool = False, after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(text, status=status, uncertain=uncertain)
+        self.after_seconds = after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +191,7 @@ def _pull(one: GithubPull, repository: str) -> Pull:
 
 
 def _silent(what: str) -> GitHubError:
-    return GitHubError(
+    return GitHubAway(
         f"{what}: GitHub could not be reached or did not answer. Try again in a moment.", uncertain=True
     )
 
@@ -189,12 +200,33 @@ def explain(what: str, actor: Actor, status: int, data: Any, headers: dict[str, 
     """GitHub's refusal in words that say what to do. `data` is its answer, `headers` in lower case."""
     said = _messages(data, actor.token.reveal())
     sso = any(key.lower() == "x-github-sso" for key in headers or {})
-    return GitHubError(
-        f"{what}: {_advice(actor, status, said, sso)}",
-        status=status,
-        uncertain=status >= 500,
-        duplicate=status == 422 and "already exists" in said,
-    )
+    text = f"{what}: {_advice(actor, status, said, sso)}"
+    if status >= 500 or _slow_down(status, said):
+        after = _asked_seconds(headers or {})
+        return GitHubAway(text, status=status, uncertain=status >= 500, after_seconds=after)
+    return GitHubError(text, status=status, duplicate=status == 422 and "already exists" in said)
+
+
+def _slow_down(status: int, said: str) -> bool:
+    return status == 429 or (status == 403 and "rate limit" in said.lower())
+
+
+def _asked_seconds(headers: dict[str, str]) -> float:
+    """How long GitHub asks to be left alone: `Retry-After`, or the time its hourly window has left."""
+    try:
+        if "retry-after" in headers:
+            return _within_reason(float(headers["retry-after"]))
+        if headers.get("x-ratelimit-remaining") == "0":
+            # By GitHub's clock, not ours; a wrong one of ours must not make anybody wait for hours.
+            now = parsedate_to_datetime(headers["date"]).timestamp()
+            return _within_reason(float(headers["x-ratelimit-reset"]) - now)
+    except (KeyError, ValueError):
+        pass
+    return 0.0
+
+
+def _within_reason(seconds: float) -> float:
+    return min(seconds, 3600.0) if seconds > 0 else 0.0  # not a number is no wish either
 
 
 def _advice(actor: Actor, status: int, said: str, sso: bool) -> str:
@@ -203,7 +235,7 @@ def _advice(actor: Actor, status: int, said: str, sso: bool) -> str:
             f"the token of {actor.login} was not accepted; it was revoked or has expired. Make a new one and "
             f"put it in place ({actor.token.name}, {actor.where})."
         )
-    if status == 429 or (status == 403 and "rate limit" in said.lower()):
+    if _slow_down(status, said):
         return f"GitHub asks {actor.login} to slow down. Try again in a few minutes."
     if sso:
         return f"the organisation asks for single sign-on: authorise {actor.login}'s token for it on GitHub."

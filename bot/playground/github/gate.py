@@ -117,6 +117,8 @@ class Gate:
             self.identify(request, entry)
             if fault in ("rate_limited", "server_error"):
                 return _faulty(fault)
+            if fault == "refused":
+                raise GitHubSideError(401, "Bad credentials")  # of a token that was taken back
             return await handler(request)
         except GitHubSideError as error:
             return error_response(error)

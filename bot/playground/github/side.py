@@ -36,7 +36,7 @@ _GOODBYE_SECONDS = 2.0
 _BODY_LIMIT_BYTES = 32 * 1024 * 1024
 
 
-FAULT_KINDS = ("rate_limited", "server_error", "lost_reply")
+FAULT_KINDS = ("rate_limited", "server_error", "lost_reply", "refused")
 
 
 class GitHubSide:

@@ -53,6 +53,8 @@ class SmartHttp:
             repository, account = self._allowed(request, service)
             if fault in ("rate_limited", "server_error"):
                 raise GitHubSideError(429 if fault == "rate_limited" else 502, f"fault on order: {fault}")
+            if fault == "refused":
+                raise GitHubSideError(401, "Bad credentials")
             response = await self._run(request, repository, account, service, lost=fault == "lost_reply")
         except GitHubSideError as error:
             response = _refusal(error)

@@ -28,6 +28,7 @@ APP_TOKEN_METHODS = frozenset({"apps.connections.open"})
 CONTINUES = frozenset({"chat.appendStream", "chat.stopStream"})
 STREAM_METHODS = CONTINUES | {"chat.startStream"}
 RETRY_AFTER_SECONDS = 1
+FAULTS = ("rate_limited", "server_error", "lost_reply", "refused")
 
 
 class Api:
@@ -42,12 +43,14 @@ class Api:
         """Any call, GET or POST; every one of them is logged for `/control/requests`."""
         method = request.match_info["method"]
         entry: Json = {"method": method, "at": time.time(), "args": {}}
-        fault = self._workspace.faults.take([method], ("rate_limited", "server_error", "lost_reply"))
+        fault = self._workspace.faults.take([method], FAULTS)
         try:
             args = await arguments.read(request)
             entry["args"] = self._safe(args.without_token())
             if fault in ("rate_limited", "server_error"):
                 return self._broken(entry, fault)
+            if fault == "refused":
+                raise SlackError("invalid_auth")  # what a call meets whose token was taken back
             answer = self._answer(method, args, request)
         except SlackError as error:
             answer = _refusal(error)

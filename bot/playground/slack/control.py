@@ -38,6 +38,7 @@ STRUCK_BY = {
     "rate_limited": _CALLS,
     "server_error": _CALLS,
     "lost_reply": _CALLS,
+    "refused": _CALLS,
     "stream_expired": STREAM_METHODS,
     "duplicate": _SENT,
 }

@@ -24,7 +24,10 @@ RESPONSE_URL_SECONDS = 30 * 60
 MAX_REQUESTS_KEPT = 20_000
 
 
-FAULT_KINDS = ("rate_limited", "server_error", "lost_reply", "duplicate", "disconnect", "stream_expired")
+FAULT_KINDS = (
+    *("rate_limited", "server_error", "lost_reply", "refused"),
+    *("duplicate", "disconnect", "stream_expired"),
+)
 
 
 @dataclass(frozen=True)
