@@ -26,7 +26,7 @@ from bot.slack.backfill import Backfill
 from bot.slack.commands import SlackCommands
 from bot.slack.edge import SlackEdge
 from bot.slack.listener import Listener
-from bot.slack.outbox import REQUEST_SECONDS, Outbox
+from bot.slack.outbox import OF_NO_SESSION, REQUEST_SECONDS, Outbox
 from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
@@ -195,6 +195,7 @@ class Bot:
         self._stack.push_async_callback(self.observers.close)
         self._stack.push_async_callback(self.sessions.close)
         self._listeners = (self.outbox.notify, self.progress.notify, self.observers.notify)
+        self.house.state.listeners.append(lambda name, seq: self.outbox.notify(SessionId(name), seq))
         self.commands = SlackCommands(permissions, workspace, self.settings.slack.command)
         register_own_commands(self.commands, client, self.house.index)
         self._ask_plugins("register_commands", commands=self.commands)
@@ -221,6 +222,7 @@ class Bot:
         self._recovery = asyncio.create_task(self._catch_up(owed), name="recovery")
 
     async def _catch_up(self, owed: list[SessionId]) -> None:
+        self.outbox.notify(OF_NO_SESSION, 0)
         for session in owed:
             await self.progress.take_up(session)
             self.outbox.notify(session, 0)
@@ -232,7 +234,8 @@ class Bot:
         await asyncio.gather(self._recovery, return_exceptions=True)
 
     async def _ping_storage(self) -> None:
-        await self.house.state.get("ping")
+        """A full disk and one that is read-only let everything be read."""
+        await self.house.state.set("ping", self.house.epoch)
 
     def _notices(self) -> list[str]:
         left_out = [f"plugin {broken.name} is left out: {broken.reason}" for broken in self.plugins.broken]

@@ -1,7 +1,7 @@
 """What survives: session files, state, index, and the type that hides secrets. Imports nothing of ours."""
 
 from storage.engine import Executor, File
-from storage.errors import StorageError
+from storage.errors import StorageError, Unusable
 from storage.folder import DataFolder
 from storage.index import IndexFile, Rebuilt
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent
@@ -30,4 +30,5 @@ __all__ = [
     "StateFile",
     "StorageError",
     "Thread",
+    "Unusable",
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from storage.errors import StorageError, explaining_os
+from storage.errors import Unusable, explaining_os
 
 _WAL_FORMAT = b"\x02\x02"  # header bytes 18 and 19: read and write version 2 means "uses WAL"
 
@@ -25,7 +25,7 @@ def exists(path: Path) -> bool:
         return True
     log = path.with_name(path.name + "-wal")
     if _is_there(log):
-        raise StorageError(
+        raise Unusable(
             "has lost its database and only the write-ahead log is left",
             log,
             f"Restore {path} from a backup, or move the log away to give the database up.",

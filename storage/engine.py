@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlite_utils import Database
 
-from storage.errors import StorageError, explaining, explaining_os, is_disk_error, read_only
+from storage.errors import StorageError, Unusable, explaining, explaining_os, is_disk_error, read_only
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -28,6 +28,7 @@ BUSY_MS = 500
 GROUP = 64  # durable writes that share one fsync at most
 SOFT_LIMIT = 500  # non-durable commits in a row before one is made durable, off the loop
 CHECKPOINT_PAGES = 1000
+_LOG_HEADS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def rows(db: Database, sql: str, parameters: Any = ()) -> list[Row]:
@@ -73,10 +74,27 @@ def _refuse(path: Path) -> None:
     """What SQLite would open all the same: an empty file as a new database, a read-only one to fail later."""
     with explaining_os(path):
         if path.exists() and path.stat().st_size == 0:
-            raise StorageError("is empty: its content was lost", path, "Restore it from a backup.")
+            raise Unusable("is empty: its content was lost", path, "Restore it from a backup.")
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and not _is_log(log):
+            raise Unusable(
+                "is no write-ahead log: what was written last is in it, or was",
+                log,
+                "Keep it with its database for a rescue, and restore both from a backup.",
+            )
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.R_OK | os.W_OK, effective_ids=True):
             raise read_only(place)
+
+
+def _is_log(log: Path) -> bool:
+    """SQLite would take a log without its head for an empty one, and begin it anew over what is left of it.
+
+    Zeros are a head that a power cut kept from the disk, before anything was promised.
+    """
+    with log.open("rb") as file:
+        head = file.read(32)
+    return not head.strip(b"\0") or head[:4] in _LOG_HEADS
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -21,6 +21,10 @@ class StorageError(Exception):
         self.fix = fix
 
 
+class Unusable(StorageError):
+    """The file itself is wrong until somebody mends it; it is left as it was found, for a rescue."""
+
+
 # Primary SQLite result codes. Those that are missing are mistakes of the caller and pass unchanged.
 _KNOWN = {
     sqlite3.SQLITE_BUSY: (
@@ -59,16 +63,21 @@ _KNOWN = {
 }
 
 
+_OF_THE_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
     """Inside, a failure of the file itself becomes a StorageError; any other error passes unchanged."""
     try:
         yield
     except sqlite3.Error as error:
-        known = _KNOWN.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        if known is None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in _KNOWN:
             raise
-        raise StorageError(known[0], path, known[1]) from error
+        kind = Unusable if code in _OF_THE_FILE else StorageError
+        what, fix = _KNOWN[code]
+        raise kind(what, path, fix) from error
 
 
 def read_only(path: Path) -> StorageError:

@@ -11,7 +11,7 @@ from sqlite_utils import Database, Migrations
 
 from storage import creation
 from storage.engine import value
-from storage.errors import StorageError
+from storage.errors import Unusable
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Schema:
         """Bring an older file up to date; refuse a newer one, and one that was never ours."""
         found = int(value(db, "PRAGMA user_version"))
         if found == 0:
-            raise StorageError(
+            raise Unusable(
                 "is empty or cut off, not a database of this bot", path, "Restore it from a backup."
             )
         if found > self.version:
-            raise StorageError(
+            raise Unusable(
                 f"was written by a newer version (schema {found}, this one knows {self.version})",
                 path,
                 "Install that version again, or restore a backup made before it.",

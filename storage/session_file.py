@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sqlite_utils import Database
 
 from storage import prompts as moves
 from storage.engine import Executor, File, Row, value
-from storage.errors import explaining_os
+from storage.errors import Unusable, explaining_os
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent, Tx, decoded, dump
 from storage.migrations import Schema, session_schema
 from storage.prompts import Accepted, NewPrompt, Outcome, Planned, prompt_row
@@ -78,7 +79,12 @@ class SessionFile(Ledger):
     ) -> SessionFile:
         """Open an existing file, bringing an older one up to date."""
         known = session_schema() if schema is None else schema
-        file = await File.open(path, executor, lambda db: known.check(path, db))
+
+        def prepare(db: Database) -> None:
+            known.check(path, db)
+            _must_be_of(session_id, path, db)
+
+        file = await File.open(path, executor, prepare)
         session = cls(session_id, file, now)
         session._last_seq = await file.read(_last_seq)
         return session
@@ -371,6 +377,17 @@ def _copy(db: Database, target: Path) -> None:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+def _must_be_of(session_id: str, path: Path, db: Database) -> None:
+    """A file under another's name would answer one thread with what belongs to another."""
+    try:
+        found = value(db, "SELECT id FROM session")
+    except sqlite3.OperationalError as error:
+        raise Unusable("has no session in it", path, "Restore it from a backup.") from error
+    if found != session_id:
+        what = "has no session in it" if found is None else f"is the file of another session, {found}"
+        raise Unusable(what, path, "Move it to where it belongs, and restore this one from a backup.")
 
 
 def _last_seq(db: Database) -> int:

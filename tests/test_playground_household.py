@@ -104,10 +104,14 @@ def test_an_earlier_start_that_is_still_ending_is_waited_for(
     assert len(looks) == 2
 
 
-def test_two_that_look_for_ports_at_once_find_different_ones(tmp_path: Path) -> None:
-    """Nobody listens on either's yet."""
-    homes: list[Household] = [household(tmp_path / name) for name in ("one", "two")]
-    assert set(homes[0].ports.values()).isdisjoint(homes[1].ports.values())
+@pytest.mark.parametrize("port", [None, 0])
+def test_those_who_look_for_ports_at_once_find_different_ones(tmp_path: Path, port: int | None) -> None:
+    """Nobody listens on any yet, and the kernel gives none of them to a client meanwhile."""
+    homes: list[Household] = [household(tmp_path / str(number), port=port) for number in range(20)]
+    found = [each for home in homes for each in home.ports.values()]
+    assert len(set(found)) == len(found)
+    own = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    assert max(found) < (int(own.read_text().split()[0]) if own.exists() else 32768)
 
 
 def test_what_is_kept_is_private_and_the_folder_of_others_is_not_touched(tmp_path: Path) -> None:

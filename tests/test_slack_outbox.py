@@ -12,7 +12,7 @@ import pytest
 from session_kit import assert_clean, calls, fault, finals, shows, until
 from slack_sdk.web import async_base_client
 
-from bot.domain import ThreadKey
+from bot.domain import SessionId, ThreadKey
 from bot.playground import people
 from bot.slack import outbox
 from bot.testing import Botty
@@ -243,3 +243,28 @@ async def test_decoration_that_hangs_delays_the_final_message_by_a_moment_only(
     assert len(botty.bot.outbox._decorating) == 2
     await botty.bot.close()
     assert not botty.bot.outbox._decorating
+
+
+async def test_nothing_of_the_outbox_outlives_its_close(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the note that nothing is owed any more, nor what is committed while all is being closed."""
+    noting, never = asyncio.Event(), asyncio.Event()
+
+    async def settle(session: SessionId) -> None:
+        noting.set()
+        await never.wait()
+
+    monkeypatch.setattr(botty.bot.sessions, "settle", settle)
+    thread = await botty.say('create a.txt with "a"')
+    await noting.wait()
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    assert key.session_id in botty.bot.outbox._drainers
+    await botty.bot.close()
+    assert not botty.bot.outbox._drainers
+    for tells in (botty.bot.outbox.notify, botty.bot.progress.notify, botty.bot.observers.notify):
+        tells(key.session_id, 1)
+    assert not botty.bot.outbox._drainers
+    assert not botty.bot.progress._viewers
+    assert not botty.bot.observers._readers
+    assert "is closed" not in caplog.text

@@ -87,7 +87,7 @@ async def test_broken_plugins_are_named_and_stop_nothing(botty: Botty) -> None:
         assert words in notices
     assert "ghp_" not in str(ready)
     thread = await botty.say('create a.txt with "a"')
-    await shows(botty, thread, "Done.")
+    assert await shows(botty, thread, "Done.")
 
 
 async def test_it_lives_and_serves_the_routes_of_plugins(botty: Botty) -> None:

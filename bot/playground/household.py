@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from storage import StorageError
 
 _PORTS = ("slack", "github", "bot")
 _FIRST = 8765
+_LOWEST = 10_240
+_KERNELS_OWN = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PRIVATE = ("secrets", "playground", "bot", "logs")
 _SHAPES = {
     "bot_token": "xoxb-",
@@ -208,16 +210,29 @@ def _ports(folder: Path, port: int | None, *, begins: bool) -> tuple[dict[str, i
     kept = folder / "ports.json"
     earlier: dict[str, int] | None = json.loads(kept.read_text()) if kept.exists() else None
     if port == 0 or (port is None and earlier is None):
-        return _free_ports(None if port == 0 else _FIRST)
+        return _free_ports(_anywhere() if port == 0 else range(_FIRST, _FIRST + 1000, 10))
     ports = {name: port + i for i, name in enumerate(_PORTS)} if port is not None else dict(earlier or {})
     if begins:
         must_be_free(folder, ports.values(), ours=ports == earlier)
     return ports, None
 
 
-def _free_ports(first: int | None) -> tuple[dict[str, int], Claim | None]:
-    """Three in a row from `first` on, or any three, that nobody listens on now."""
-    for start in range(first, first + 1000, 10) if first else []:
+def _anywhere() -> list[int]:
+    """Places below those that the kernel hands out by itself, to clients as well, at any moment.
+
+    Ten apart, so that no two that are held overlap.
+    """
+    try:
+        lowest = int(_KERNELS_OWN.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = 32768
+    places = range(_LOWEST, max(lowest - 10, _LOWEST + 10), 10)
+    return [secrets.choice(places) for _ in range(200)]
+
+
+def _free_ports(places: Iterable[int]) -> tuple[dict[str, int], Claim | None]:
+    """Three in a row from one of these places on that nobody listens on now, or any three."""
+    for start in places:
         mark = reserve(start)
         if mark is not None and all(is_free(start + i) for i in range(len(_PORTS))):
             return {name: start + i for i, name in enumerate(_PORTS)}, mark

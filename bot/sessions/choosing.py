@@ -54,9 +54,11 @@ async def _few_enough(house: House, prompt: Prompt) -> None:
     """Raises UserError when too many sessions of this author are unfinished."""
     most, found = house.settings.limits.sessions_per_person, 0
     for session in await house.state.marked():
-        if session == prompt.session or not house.store.exists(session):
+        if session == prompt.session:
             continue
         try:
+            if not house.store.exists(session):
+                continue
             async with house.store.use(session) as file:
                 unfinished = await file.prompts(("queued", "running", "waiting"))
         except StorageError:  # `/ready` counts it; what is in it cannot be counted against anyone

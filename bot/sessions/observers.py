@@ -31,8 +31,11 @@ class Observers:
         self._names: list[str] | None = None
         self._readers: dict[tuple[str, SessionId], asyncio.Task[None]] = {}
         self._news: set[tuple[str, SessionId]] = set()
+        self._closed = False
 
     def notify(self, session: SessionId, last_seq: int) -> None:
+        if self._closed:
+            return
         for name in self._watchers():
             self._news.add((name, session))
             if (name, session) not in self._readers:
@@ -51,6 +54,7 @@ class Observers:
                 self.catch_up(SessionId(row["id"]))
 
     async def close(self) -> None:
+        self._closed = True
         readers = list(self._readers.values())
         for reader in readers:
             reader.cancel()

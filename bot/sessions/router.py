@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
+from bot.sessions.damage import tell_unusable
 from bot.sessions.ending import withdrawn, write_stop_of_queued
 from bot.sessions.house import House
 from bot.sessions.slots import Slots
 from bot.sessions.turn import prompt_of
 from bot.sessions.worker import SessionWorker
-from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
+from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Sessions:
             house.settings.limits.running_turns, house.settings.limits.running_turns_per_person
         )
         self._workers: dict[SessionId, SessionWorker] = {}
+        self._leaving: set[SessionWorker] = set()  # retired, but not done with their files
         self._lanes: dict[SessionId, _Lane] = {}
         self._closing = False
 
@@ -77,7 +79,10 @@ class Sessions:
         for session in await self._owing():
             try:
                 await self._take_up(session)
-            except StorageError:  # the other sessions are not to suffer for it
+            except Unusable as error:  # the other sessions are not to suffer for it
+                await self.report(session, error)
+                continue
+            except StorageError:
                 log.exception("session %s cannot be taken up", session)
                 continue
             self._wake(session)
@@ -95,7 +100,7 @@ class Sessions:
     async def close(self) -> None:
         """Stop all workers where they are; their prompts are taken up by the next boot."""
         self._closing = True
-        await asyncio.gather(*(worker.close() for worker in list(self._workers.values())))
+        await asyncio.gather(*(worker.close() for worker in [*self._workers.values(), *self._leaving]))
 
     # -- what edges say --------------------------------------------------------------------------
 
@@ -204,7 +209,14 @@ class Sessions:
                     counts["effects"] += len(await file.effects(OWED))
             except StorageError:
                 counts["unreadable"] += 1
+        counts["effects"] += len(await self.house.state.effects(OWED))
         return counts
+
+    async def report(
+        self, session: SessionId, error: Unusable, thread: ThreadKey | None = None, about: str = ""
+    ) -> None:
+        """Tell the thread of a session that its file cannot be used; see `tell_unusable`."""
+        await tell_unusable(self.house, session, error, thread, about)
 
     async def settle(self, session: SessionId) -> None:
         """Forget that a session may owe something, if it does not. Safe to call at any time."""
@@ -252,7 +264,7 @@ class Sessions:
         """The marked sessions; one without a file was marked right before a crash, and owes nothing."""
         found = []
         for name in await self.house.state.marked():
-            if self.house.store.exists(name):
+            if self._exists(name):
                 found.append(SessionId(name))
             elif not self._closing:
                 await self.house.state.clear_if(name, _certainly)
@@ -267,6 +279,13 @@ class Sessions:
                 return planned, True
             stopped |= await self._stop_queued(file, by, said_at)
         return None, stopped
+
+    def _exists(self, name: str) -> bool:
+        """What cannot be told is for whoever opens it to say; the others are found all the same."""
+        try:
+            return self.house.store.exists(name)
+        except StorageError:
+            return True
 
     async def _stop_queued(self, file: SessionFile, by: str, said_at: float | None) -> bool:
         """End what waits for a slot elsewhere, in its order, up to the first that has begun."""
@@ -301,16 +320,22 @@ class Sessions:
     def _wake(self, session: SessionId) -> SessionWorker:
         worker = self._workers.get(session)
         if worker is None:
-            worker = SessionWorker(self.house, session, self._slots, self._retired, self.settle)
+            worker = SessionWorker(self.house, session, self._slots, self)
             self._workers[session] = worker
             if not self._closing:
                 worker.start()
         worker.wake()
         return worker
 
-    def _retired(self, worker: SessionWorker) -> None:
+    def retired(self, worker: SessionWorker) -> None:
+        """It takes nothing up any more; the next wake makes another."""
         if self._workers.get(worker.session) is worker:
             del self._workers[worker.session]
+            self._leaving.add(worker)
+
+    def gone(self, worker: SessionWorker) -> None:
+        """It has let go of its session's file as well."""
+        self._leaving.discard(worker)
 
 
 async def _certainly() -> bool:

@@ -37,7 +37,7 @@ from bot.sessions.patience import Patience
 from bot.sessions.record import Record
 from bot.sessions.states import Way, title_of, way_of
 from bot.sessions.workbench import Workbench
-from storage import NewEvent, SessionFile
+from storage import NewEvent, SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,14 @@ class Turn:
         except UserError as error:
             log.warning("turn %s of session %s did not work: %s", self.prompt_id, self._file.name, error)
             await self._failed(str(error))
+        except Unusable:
+            raise
+        except StorageError as error:
+            log.error("turn %s of session %s cannot go on: %s", self.prompt_id, self._file.name, error)
+            await self._failed(
+                f"I could not keep what I did: a file of mine {error.what}. Whoever runs this bot finds in "
+                "its log what to do. Then ask again."
+            )
         except Exception:  # nothing ends in silence
             incident = uuid.uuid4().hex[:8]
             log.exception(

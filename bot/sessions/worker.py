@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from bot.domain import PromptId, SessionId
 from bot.sessions.ending import withdrawn
@@ -13,28 +13,35 @@ from bot.sessions.house import House
 from bot.sessions.slots import Slots
 from bot.sessions.turn import Turn
 from bot.sessions.workbench import Workbench
-from storage import SessionFile
+from storage import SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 
 
+class Keeper(Protocol):
+    """Whom a worker tells, and asks, about its session."""
+
+    def retired(self, worker: SessionWorker) -> None: ...
+    def gone(self, worker: SessionWorker) -> None: ...
+    async def settle(self, session: SessionId) -> None: ...
+    async def report(self, session: SessionId, error: Unusable) -> None: ...
+
+
 class SessionWorker:
-    """Exists while its session has something to do or a warm lease; then `retired` is told, at once."""
+    """Exists while its session has something to do or a warm lease; then `keeper` is told, at once."""
 
     def __init__(
         self,
         house: House,
         session: SessionId,
         slots: Slots,
-        retired: Callable[[SessionWorker], None],
-        settle: Callable[[SessionId], Awaitable[None]],
+        keeper: Keeper,
     ) -> None:
         self.session = session
         self._house = house
         self._slots = slots
-        self._retired = retired
-        self._settle = settle
+        self._keeper = keeper
         self._woken = asyncio.Event()
         self._bench = Workbench(house, session)
         self._turn: Turn | None = None
@@ -63,14 +70,25 @@ class SessionWorker:
 
     async def _run(self) -> None:
         try:
-            async with self._house.store.use(self.session) as file:
-                while await self._round(file):
-                    pass
+            try:
+                async with self._house.store.use(self.session) as file:
+                    while await self._round(file):
+                        pass
+            finally:
+                self._keeper.retired(self)
+            await self._keeper.settle(self.session)
+        except Unusable as error:
+            await self._report(error)
         except Exception:  # its file cannot even be opened; the next message makes another try
             log.exception("session %s: its worker ended", self.session)
         finally:
-            self._retired(self)
-        await self._settle(self.session)
+            self._keeper.gone(self)
+
+    async def _report(self, error: Unusable) -> None:
+        try:
+            await self._keeper.report(self.session, error)
+        except StorageError:
+            log.exception("session %s: its thread cannot be told that its file cannot be used", self.session)
 
     async def _round(self, file: SessionFile) -> bool:
         """One look at what there is to do. False when the worker may end, and then it has retired."""
@@ -78,15 +96,18 @@ class SessionWorker:
         try:
             if await self._step(file) or await self._sleep():
                 return True
+        except Unusable:
+            raise
         except Exception:  # whatever broke, the session must stay able to go on
             log.exception("session %s: a step failed; trying again", self.session)
             await asyncio.sleep(_RETRY_SECONDS)
             return True
-        self._retired(self)  # at once, so that the next wake makes a new worker
+        self._keeper.retired(self)  # at once, so that the next wake makes a new worker
         return False
 
     async def _step(self, file: SessionFile) -> bool:
         """Run the next prompt, if there is one that may run."""
+        await self._take_back(file)
         await self._stop_waiting(file)
         queued = await file.prompts(("queued",), limit=1)
         if not queued or self._closing:
@@ -112,6 +133,12 @@ class SessionWorker:
             raise
         finally:
             self._turn = None
+
+    async def _take_back(self, file: SessionFile) -> None:
+        """A turn whose end the disk did not take, nor that it goes back to the queue: nobody runs it now."""
+        for row in await file.prompts(("running",)):
+            if await file.hand_back(row["id"], self._house.epoch, counted=True):
+                log.warning("session %s: prompt %s was cut off and runs again", self.session, row["id"])
 
     async def _stop_waiting(self, file: SessionFile) -> None:
         """A question that somebody stopped: it goes back to the queue, where its stop is carried out."""

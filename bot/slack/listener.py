@@ -17,6 +17,7 @@ from bot.sessions import Incoming, Sessions
 from bot.slack.intake import Deleted, Edited, Intake, Picked, Said, StopPressed, bot_user, read
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
+from storage import Unusable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ Afterwards = Coroutine[Any, Any, None]
 _SOURCE = "slack"
 _ACK_SECONDS = 2.0
 _PROMPT = re.compile(r"[0-9]{1,15}")
+_DAMAGED = (
+    "The record I keep of this thread cannot be read. Whoever runs this bot finds in its log what to do."
+)
 
 
 class Listener:
@@ -50,7 +54,27 @@ class Listener:
         """
         me = bot_user(body) or await self._workspace.me()
         heard = read(body, me, self._sessions.house.settings.permissions.bots)
-        return None if heard is None else await self._take(heard, me, now, late)
+        if heard is None:
+            return None
+        try:
+            return await self._take(heard, me, now, late)
+        except Unusable as error:
+            return await self._cannot(heard, error, late)
+
+    async def _cannot(self, heard: Intake, error: Unusable, late: bool) -> Afterwards:
+        """The file of this session is damaged. Asking again will not help, so this is the answer to Slack.
+
+        A request is answered in its thread, on the disk before Slack hears of it; all else to one person.
+        What is read back may have been accepted once: of all that together the thread is told once.
+        """
+        if isinstance(heard, Said) and not heard.stop:
+            about = heard.ts if heard.addressed and not late else ""
+            await self._sessions.report(heard.thread.session_id, error, heard.thread, about)
+            return _nothing()
+        log.error("something was said in a thread whose session cannot go on: %s", error)
+        if isinstance(heard, Said | Edited):
+            return self._whisper(heard.thread.channel, heard.user, heard.thread.thread_ts, _DAMAGED)
+        return _nothing()
 
     async def _take(self, heard: Intake, me: str, now: float, late: bool) -> Afterwards | None:
         match heard:

@@ -13,7 +13,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -37,10 +38,11 @@ from bot.slack.calls import (
 )
 from bot.slack.progress import Progress
 from bot.slack.render import Blocks, render
-from storage import SessionFile
+from storage import Ledger, SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 
+OF_NO_SESSION = SessionId("state")  # the posts of `state.db`, under its own name
 EVENT_TYPE = "threadsmith_outbox"
 REQUEST_SECONDS = 10.0
 FINISH_SECONDS = 5.0  # for closing the live stream before the final message
@@ -61,9 +63,12 @@ class Outbox:
         self._again: set[SessionId] = set()
         self._decorating: set[asyncio.Task[None]] = set()
         self._complaints = Throttle()
+        self._closed = False
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """Something was committed in this session; cheap when nothing is owed."""
+        if self._closed:
+            return  # the next boot finds it; the files are about to be closed
         if session in self._drainers:
             self._again.add(session)
             return
@@ -71,23 +76,29 @@ class Outbox:
         self._drainers[session] = task
 
     async def close(self) -> None:
+        self._closed = True
         await _cancel(list(self._drainers.values()))
         await _cancel(list(self._decorating))
 
     async def _drain(self, session: SessionId) -> None:
-        """Until nothing is owed. Whatever breaks, it goes on after a pause: nothing may end in silence."""
+        """Until nothing is owed and that is noted; `close` waits for all of it.
+
+        Whatever breaks, it goes on after a pause: nothing may end in silence.
+        """
         pause = _FIRST_PAUSE_SECONDS
         try:
-            while not await self._drained(session):
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            while True:
+                if not await self._drained(session):
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                elif session not in self._again:
+                    return
         finally:
             self._drainers.pop(session, None)
-        await self._sessions.settle(session)
 
     async def _drained(self, session: SessionId) -> bool:
         try:
-            async with self._sessions.house.store.use(session) as file:
+            async with self._opened(session) as file:
                 while True:
                     self._again.discard(session)
                     rows = await file.effects(OWED, "thread.")
@@ -95,12 +106,33 @@ class Outbox:
                         break
                     for row in rows:
                         await self._send_until_sure(file, row)
+            if session != OF_NO_SESSION:
+                await self._sessions.settle(session)
+        except Unusable as error:
+            return await self._given_up(session, error)
         except Exception:
             log.exception("session %s: the outbox stopped; it goes on after a pause", session)
             return False
         return True
 
-    async def _send_until_sure(self, file: SessionFile, row: dict[str, Any]) -> None:
+    @asynccontextmanager
+    async def _opened(self, owner: SessionId) -> AsyncIterator[Ledger]:
+        if owner == OF_NO_SESSION:
+            yield self._sessions.house.state
+            return
+        async with self._sessions.house.store.use(owner) as file:
+            yield file
+
+    async def _given_up(self, session: SessionId, error: Unusable) -> bool:
+        """What its file owed cannot be read any more; the thread is told that. False: not even that."""
+        try:
+            await self._sessions.report(session, error)
+        except StorageError:
+            log.exception("session %s: its thread cannot be told that its file cannot be used", session)
+            return False
+        return True
+
+    async def _send_until_sure(self, file: Ledger, row: dict[str, Any]) -> None:
         """Try until it is out or refused; a later message never overtakes an earlier one of its thread."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -145,8 +177,8 @@ class Outbox:
         if not task.cancelled() and task.exception() is not None:
             log.error("decoration failed", exc_info=task.exception())
 
-    async def _send(self, file: SessionFile, row: dict[str, Any]) -> dict[str, Any]:
-        session = await file.session()
+    async def _send(self, file: Ledger, row: dict[str, Any]) -> dict[str, Any]:
+        session = await _place(file, row)
         facts = row["intent"]
         if row["kind"] == "thread.update":
             await file.effect_sending(row["id"])
@@ -161,9 +193,7 @@ class Outbox:
             await self._decorate(self._progress.settle(session, facts), SETTLE_SECONDS)
         return result
 
-    async def _post(
-        self, file: SessionFile, session: Mapping[str, Any], row: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _post(self, file: Ledger, session: Mapping[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         await file.effect_sending(row["id"])
         row = await file.effect(row["id"])  # it may have been added to until now, but is not from here on
         text, blocks = _rendered(row)
@@ -184,7 +214,7 @@ class Outbox:
         return {"ts": answer["ts"]}
 
     async def _update(
-        self, file: SessionFile, session: Mapping[str, Any], facts: Mapping[str, Any]
+        self, file: Ledger, session: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Change an earlier post; safe to repeat. Nothing to do when that post never got out."""
         posts = [e for e in await file.effects(kind_prefix="thread.post") if e["key"] == facts["of"]]
@@ -264,6 +294,11 @@ def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
     except Exception:
         log.exception("%s cannot be rendered", row["key"])
         return _UNSPEAKABLE, []
+
+
+async def _place(file: Ledger, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The thread a row is for: its session's, or the one it names itself."""
+    return await file.session() if isinstance(file, SessionFile) else {"id": file.name, **row["intent"]}
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -26,6 +26,7 @@ from bot.slack.calls import UNREACHABLE, Outcome, answer_of, outcome, pause_afte
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import Chunk, ChunkWriter
 from bot.slack.workspace import SlackWorkspace
+from storage import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,15 @@ class Progress:
         self._workspace = workspace
         self._viewers: dict[SessionId, Viewer] = {}
         self._refusals = 0  # that are being marked now
+        self._closed = False
         self._live: set[tuple[str, str]] = set()  # channel and ts of the streams our viewers feed
         # One a thread: what is being opened has no name yet, so nobody looks for orphans meanwhile.
         self._openings: WeakValueDictionary[ThreadKey, asyncio.Lock] = WeakValueDictionary()
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """New events in this session, up to `last_seq`."""
+        if self._closed:
+            return
         viewer = self._viewers.get(session)
         if viewer is None:
             viewer = self._viewers[session] = Viewer(self, session, last_seq)
@@ -157,6 +161,7 @@ class Progress:
             del self._viewers[session]
 
     async def close(self) -> None:
+        self._closed = True
         await asyncio.gather(*(viewer.cancel() for viewer in list(self._viewers.values())))
 
 
@@ -204,6 +209,9 @@ class Viewer:
                 log.warning("session %s: progress not shown (%s)", self._session_id, reason(error))
                 self._note_refusal(error)
                 ended = False
+            except StorageError:  # the outbox says what there is to say
+                log.exception("session %s: progress cannot be read", self._session_id)
+                ended = True
             if ended or self._author is None or self._hurry.is_set():
                 break
             with contextlib.suppress(TimeoutError):

@@ -100,6 +100,14 @@ def _refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     return text, [_section(f":no_entry_sign: {text}")]
 
 
+def _unusable(_: Mapping[str, Any]) -> tuple[str, Blocks]:
+    text = (
+        "I cannot go on in this thread: the record I keep of it cannot be read, and I do not begin another "
+        "in its place. Whoever runs this bot finds in its log what to do. A new thread works."
+    )
+    return text, [_section(f":no_entry_sign: {text}")]
+
+
 # -- the final message ---------------------------------------------------------------------------
 
 
@@ -209,5 +217,6 @@ _RENDERERS = {
     "withdrawn": _withdrawn,
     "queued": _queued,
     "refused": _refused,
+    "unusable": _unusable,
     "final": _final,
 }
