@@ -24,6 +24,7 @@ def another(botty: Botty, **changes: Any) -> Bot:
     return Bot(parse(table, "the test's settings", plugins, folder=botty.home.folder), plugins)
 
 
+@pytest.mark.proof("outside")
 async def test_two_bots_never_share_a_data_folder(botty: Botty) -> None:
     """The second one is told who has it, and the first goes on undisturbed."""
     second = another(botty)
@@ -33,6 +34,7 @@ async def test_two_bots_never_share_a_data_folder(botty: Botty) -> None:
     assert "Done." in (await (await botty.say('create a.txt with "a"')).final()).text
 
 
+@pytest.mark.proof("outside")
 async def test_a_start_that_fails_leaves_nothing_open(botty: Botty) -> None:
     """The port is taken: the folder is free again for the next try."""
     await botty.bot.close()
@@ -92,6 +94,7 @@ async def test_an_open_question_survives_a_restart(botty: Botty) -> None:
     assert [row["attempt"] for row in await prompts(botty, thread)] == [2]
 
 
+@pytest.mark.proof("outside")
 async def test_a_session_file_that_cannot_be_read_keeps_no_other_from_being_taken_up(botty: Botty) -> None:
     """`/ready` counts it; the other thread that was cut off is finished."""
     broken = await botty.say(BUSY)
@@ -109,6 +112,7 @@ async def test_a_session_file_that_cannot_be_read_keeps_no_other_from_being_take
         assert (await answer.json())["work"]["unreadable"] == 1
 
 
+@pytest.mark.proof("outside")
 async def test_slack_may_be_away_while_the_bot_starts(botty: Botty) -> None:
     """What it owes is said once Slack answers; recovery does not give up on the first refusal."""
     thread = await botty.say('create a.txt with "a" then wait 1 second')

@@ -64,6 +64,7 @@ async def test_a_stop_that_is_read_back_stops_what_ran_when_it_was_said(botty: B
     assert "b.txt" in pull["files"]
 
 
+@pytest.mark.proof("outside")
 async def test_a_long_gap_is_read_to_its_beginning(botty: Botty) -> None:
     """More messages than one page holds came after the one for us, and Slack's answers fail on the way."""
     await (await botty.say('create a.txt with "a"')).final()
@@ -96,6 +97,7 @@ async def connected(botty: Botty) -> None:
     await until(botty, look)
 
 
+@pytest.mark.proof("outside")
 async def test_the_watermark_is_slacks_own_time(botty: Botty, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock of ours that is far ahead must not make the next pass begin behind what was missed."""
     await connected(botty)
@@ -118,6 +120,7 @@ async def ended(botty: Botty, thread: Thread, times: int) -> bool:
     return len(finals(await thread.by_bot())) >= times
 
 
+@pytest.mark.proof("outside")
 async def test_a_message_that_cannot_be_kept_holds_the_watermark_where_it_is(
     botty: Botty, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from slack_sdk.errors import SlackApiError
 
 from bot.slack.calls import Outcome, Throttle, advice, outcome, pause_after, reason, worth_repeating
 
+pytestmark = pytest.mark.proof("outside")
+
 
 class Bare:
     """An HTTP response as aiohttp has it, which the SDK hands over when it cannot read the body."""

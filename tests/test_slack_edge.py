@@ -9,6 +9,8 @@ from session_kit import assert_clean, calls, fault, finals, prompts, shows, unti
 
 from bot.testing import Botty
 
+pytestmark = pytest.mark.proof("outside")
+
 
 async def test_one_saying_that_is_delivered_many_times_is_one_prompt(botty: Botty) -> None:
     """As `app_mention` and as `message`, each of them twice."""

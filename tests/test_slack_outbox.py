@@ -18,6 +18,8 @@ from bot.slack import outbox
 from bot.testing import Botty
 from storage import NewEffect
 
+pytestmark = pytest.mark.proof("outside")
+
 # Every method a turn uses, a start and a reconnection of the bot included.
 METHODS = (
     "auth.test",
@@ -41,10 +43,13 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["rate_limited", "server_error", "lost_reply"])
 @pytest.mark.usefixtures("soon")
-async def test_every_method_may_fail_and_all_ends_well(botty: Botty, kind: str) -> None:
+async def test_every_method_may_fail_and_all_ends_well(
+    botty: Botty, kind: str, record_property: Callable[[str, object], None]
+) -> None:
     """Once each, the answer lost included: one opening, one final message, one pull request, no stream."""
     for method in METHODS:
         await fault(botty, method, kind)
+    record_property("cases", len(METHODS))
     thread = await botty.say('create a.txt with "a" then run `ls`')
     await thread.final()
     [final] = await assert_clean(botty, thread)

@@ -26,7 +26,15 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.errors import UserError
-from bot.slack.calls import GONE, LONGEST_PAUSE_SECONDS, UNREACHABLE, pause_after, reading, reason
+from bot.slack.calls import (
+    GONE,
+    LONGEST_PAUSE_SECONDS,
+    UNREACHABLE,
+    advice,
+    pause_after,
+    reading,
+    reason,
+)
 from bot.slack.listener import Listener
 from bot.slack.workspace import SlackWorkspace
 from storage import IndexFile, StateFile, StorageError
@@ -93,7 +101,10 @@ class Backfill:
                     log.warning("%d messages of a gap cannot be accepted; trying again", made.unheard)
                 except (*UNREACHABLE, UserError, StorageError) as error:
                     pause = pause_after(error, pause)
-                    log.warning("cannot read back a gap (%s); again in %.0f s", reason(error), pause)
+                    log.warning(
+                        "cannot read back a gap (%s); again in %.0f s. %s",
+                        *(reason(error), pause, _fix(error)),
+                    )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -222,6 +233,10 @@ async def _channels(client: AsyncWebClient) -> list[Any]:
         cursor = _next(page)
         if not cursor:
             return found
+
+
+def _fix(error: Exception) -> str:
+    return error.fix if isinstance(error, StorageError) else advice(error)
 
 
 def _next(page: AsyncSlackResponse) -> str | None:

@@ -198,8 +198,8 @@ async def reading(ask: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlac
 
 async def repeatable(
     client: AsyncWebClient, method: str, arguments: dict[str, Any], fine: Collection[str] = ()
-) -> bool:
-    """Make a call that may safely be made twice; True when it worked or Slack answered one of `fine`.
+) -> str:
+    """Make a call that may safely be made twice. "" when it worked, else Slack's word, maybe one of `fine`.
 
     It is decoration: after a few tries it is given up with a line in the log.
     """
@@ -207,13 +207,13 @@ async def repeatable(
     for last in [False] * (_TRIES - 1) + [True]:
         try:
             await answer_of(lambda: client.api_call(method, json=arguments))
-            return True
+            return ""
         except UNREACHABLE as error:
             if reason(error) in fine:
-                return True
+                return reason(error)
             if last or not worth_repeating(error):
-                log.warning("%s: %s", method, reason(error))
-                return False
+                log.warning("%s did not work (%s). %s", method, reason(error), advice(error))
+                return reason(error)
             await asyncio.sleep(pause_after(error, pause))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-    return False
+    raise AssertionError("not reached")

@@ -26,7 +26,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config_models import SlackSettings
 from bot.slack.backfill import Backfill
-from bot.slack.calls import UNREACHABLE, quiet, reason
+from bot.slack.calls import UNREACHABLE, advice, quiet, reason
 from bot.slack.commands import SlackCommands
 from bot.slack.listener import Listener
 
@@ -36,6 +36,7 @@ _ANYTHING = re.compile("")
 _LOOKS = (to_action, to_message, to_step, to_view)  # Bolt makes all of them before it asks anybody
 _LOOK_SECONDS = 1.0
 _CONNECT_SECONDS = 60.0
+_NO_APP_TOKEN = frozenset({"invalid_auth", "not_authed", "token_revoked", "not_allowed_token_type"})
 
 
 class SlackEdge:
@@ -97,11 +98,16 @@ class SlackEdge:
                 if self._handler is None:
                     self._handler = _Socket(self, self._settings.app_token.reveal())
                     async with asyncio.timeout(_CONNECT_SECONDS):
+                        # Asked for here, since the SDK would ask on in silence whatever Slack says to it.
+                        client = self._handler.client
+                        client.wss_uri = await client.issue_new_wss_url()
                         await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt has no types there
                     pause = 0.5
                 await self._watch(self._handler)
             except Exception as error:  # whatever keeps us from Slack, trying again is all there is to do
-                log.warning("no connection to Slack (%s); again in %.0f s", reason(error), pause)
+                log.warning(
+                    "no connection to Slack (%s); again in %.0f s. %s", reason(error), pause, _fix(error)
+                )
                 await self._drop_handler()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
@@ -208,3 +214,9 @@ def _is_command(body: Mapping[str, Any]) -> bool:
     """A slash command as Slack delivers it: flat, with who, where and how to answer."""
     named = all(isinstance(body.get(key), str) for key in ("command", "team_id", "user_id", "response_url"))
     return named and not any(isinstance(value, list | dict) for value in body.values())
+
+
+def _fix(error: Exception) -> str:
+    if reason(error) in _NO_APP_TOKEN:
+        return "Make a new app-level token with connections:write and put it into the configuration."
+    return advice(error)

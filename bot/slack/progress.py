@@ -25,6 +25,7 @@ from bot.sessions import Sessions
 from bot.slack.calls import UNREACHABLE, Outcome, answer_of, outcome, pause_after, reason, repeatable
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import Chunk, ChunkWriter
+from bot.slack.stream_ends import NO_STREAM, busy_steps, end_stream
 from bot.slack.workspace import SlackWorkspace
 from storage import StorageError
 
@@ -42,7 +43,6 @@ _WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
 _MOST_ORPHANS = 5
 _MOST_REFUSALS = 5
 _MOST_SEEN = 50
-_NO_STREAM = frozenset({"message_not_in_streaming_state", "message_not_found"})
 _REACTIONS = {"failed": "warning"}
 
 
@@ -54,7 +54,7 @@ class Progress:
         self.sessions = sessions
         self.appends = Pacer(_APPENDS_PER_MINUTE, burst=20)
         self.streams = Pacer(_STREAMS_PER_MINUTE, burst=10)
-        self._workspace = workspace
+        self.workspace = workspace
         self._viewers: dict[SessionId, Viewer] = {}
         self._refusals = 0  # that are being marked now
         self._closed = False
@@ -136,11 +136,34 @@ class Progress:
         """
         thread = _thread_of(session)
         async with self.opening(thread):
-            posts = await self._workspace.unkeyed_posts(thread)
-            orphans = [ts for ts in posts if (thread.channel, ts) not in self._live]
-        for ts in orphans[-_MOST_ORPHANS:]:
-            arguments = {"channel": thread.channel, "ts": ts}
-            await repeatable(self.client, "chat.stopStream", arguments, _NO_STREAM)
+            orphans = await self._unfed(thread)
+        for post in orphans[-_MOST_ORPHANS:]:
+            await self.end(thread, str(post["ts"]), busy_steps(post, "error"))
+
+    async def _unfed(self, thread: ThreadKey) -> list[Mapping[str, Any]]:
+        posts = await self.workspace.unkeyed_posts(thread)
+        return [post for post in posts if (thread.channel, post["ts"]) not in self._live]
+
+    async def unanswered(self, thread: ThreadKey, after: str) -> str | None:
+        """The stream that Slack opened without our hearing of it, if it did; `after` is older than it.
+
+        UserError when Slack does not say.
+        """
+        found = [str(post["ts"]) for post in await self._unfed(thread) if float(post["ts"]) > float(after)]
+        return found[-1] if found else None
+
+    async def end(self, thread: ThreadKey, ts: str, steps: list[Chunk]) -> None:
+        """Stop a stream, its steps in their last state."""
+
+        async def read() -> Mapping[str, Any] | None:
+            try:
+                posts = await self.workspace.unkeyed_posts(thread)
+            except UserError as error:
+                log.warning("a stream keeps steps that look at work (%s)", error)
+                return None
+            return next((post for post in posts if post["ts"] == ts), None)
+
+        await end_stream(self.client, thread.channel, ts, steps, read)
 
     def opening(self, thread: ThreadKey) -> asyncio.Lock:
         """Held while a stream of this thread is opened and has no name yet."""
@@ -179,7 +202,9 @@ class Viewer:
         self._stream_ts: str | None = None
         self._stream_at = 0.0
         self._stream_size = 0
-        self._lost = False  # a stream was asked for, and nobody knows whether it was opened
+        self._asked = False  # a stream was asked for, and nobody knows yet whether it was opened
+        self._lost = False  # that was so at least once
+        self._before = "0"  # newer than this is any stream that is to come
         self._writer = ChunkWriter()
         self._failed = False
         self._task = asyncio.create_task(self._run(), name=f"progress {session}")
@@ -209,6 +234,10 @@ class Viewer:
                 log.warning("session %s: progress not shown (%s)", self._session_id, reason(error))
                 self._note_refusal(error)
                 ended = False
+            except UserError as error:  # whether there is a stream already cannot be seen now
+                log.warning("session %s: progress not shown (%s)", self._session_id, error)
+                self._news.set()
+                ended = False
             except StorageError:  # the outbox says what there is to say
                 log.exception("session %s: progress cannot be read", self._session_id)
                 ended = True
@@ -231,6 +260,7 @@ class Viewer:
             if self._author is None and turn:
                 prompt = await file.prompt(turn[0]["prompt_id"])
                 self._author = prompt["author"] if prompt else None
+                self._before = (prompt["message_ts"] if prompt else None) or self._session["thread_ts"]
                 await self._progress.status(self._session, "processing")
         chunks = self._writer.chunks(turn)
         if chunks:
@@ -261,36 +291,53 @@ class Viewer:
         if self._stream_ts is None:
             await self._open_stream(chunks)
             return
-        await self._progress.appends.wait()
         try:
-            await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
-            self._stream_size += size
+            await self._append(chunks)
         except SlackApiError as error:
-            if reason(error) not in _NO_STREAM:
+            if reason(error) not in NO_STREAM:
                 raise
             self._progress.feeds_no_more(self._session["channel"], self._stream_ts)
             self._stream_ts = None
             await self._open_stream(chunks)
 
+    async def _append(self, chunks: list[Chunk]) -> None:
+        await self._progress.appends.wait()
+        await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
+        self._stream_size += _characters(chunks)
+
     async def _open_stream(self, chunks: list[Chunk]) -> None:
+        """With what may be said twice; the rest is added to it, since its opening's answer may be lost."""
         await self._progress.streams.wait()
+        first = (
+            1 if chunks[0]["type"] == "task_update" and not chunks[0].keys() & {"details", "output"} else 0
+        )
+        thread = _thread_of(self._session)
+        async with self._progress.opening(thread):
+            ts = await self._progress.unanswered(thread, self._before) if self._asked else None
+            if ts is None:
+                ts = await self._start_stream(chunks[:first])
+            self._stream_ts, self._stream_at, self._asked = ts, time.monotonic(), False
+            self._stream_size = _characters(chunks[:first])
+            self._before = max(self._before, ts, key=float)
+            self._progress.feeds(thread.channel, ts)
+        if chunks[first:]:
+            await self._append(chunks[first:])
+
+    async def _start_stream(self, chunks: list[Chunk]) -> str:
         assert self._author is not None
         arguments = {
             "thread_ts": self._session["thread_ts"],
             "recipient_user_id": self._author["id"],
             "recipient_team_id": self._author["team"],
             "task_display_mode": "timeline",
-            "chunks": chunks,
+            **({"chunks": chunks} if chunks else {}),
         }
-        async with self._progress.opening(_thread_of(self._session)):
-            try:
-                answer = await self._call("chat.startStream", arguments)
-            except UNREACHABLE as error:
-                self._lost = self._lost or outcome(error) is Outcome.UNKNOWN
-                raise
-            self._stream_ts, self._stream_at = str(answer["ts"]), time.monotonic()
-            self._stream_size = _characters(chunks)
-            self._progress.feeds(self._session["channel"], self._stream_ts)
+        try:
+            return str((await self._call("chat.startStream", arguments))["ts"])
+        except UNREACHABLE as error:
+            self._asked = outcome(error) is Outcome.UNKNOWN
+            self._lost = self._lost or self._asked
+            raise
 
     async def _close_lost(self) -> None:
         """A stream whose opening was not answered may be open all the same."""
@@ -305,13 +352,7 @@ class Viewer:
         ts, self._stream_ts = self._stream_ts, None
         if ts is None:
             return
-        closing = self._writer.closing(self._failed)
-        arguments = {
-            "channel": self._session["channel"],
-            "ts": ts,
-            **({"chunks": closing} if closing else {}),
-        }
-        await repeatable(self._progress.client, "chat.stopStream", arguments, _NO_STREAM)
+        await self._progress.end(_thread_of(self._session), ts, self._writer.closing(self._failed))
         self._progress.feeds_no_more(self._session["channel"], ts)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:

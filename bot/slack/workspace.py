@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import Person, ThreadKey, ThreadMessage
 from bot.errors import Denied, UserError
-from bot.slack.calls import UNREACHABLE, reading, reason
+from bot.slack.calls import UNREACHABLE, advice, reading, reason
 from bot.slack.text import plain, visible
 
 _KEEP_SECONDS = 600.0
@@ -84,12 +84,13 @@ class SlackWorkspace:
         found = answer["messages"]
         return ThreadKey(team, channel, str((found[0].get("thread_ts") if found else None) or ts))
 
-    async def unkeyed_posts(self, thread: ThreadKey) -> list[str]:
+    async def unkeyed_posts(self, thread: ThreadKey) -> list[Mapping[str, Any]]:
         """The bot's own messages in a thread that no outbox row owns, so its streams, oldest first."""
-        me, cursor, found = await self.me(), None, []
+        me, cursor = await self.me(), None
+        found: list[Mapping[str, Any]] = []
         while True:
             answer = await _answer(partial(self._page, thread, cursor), "read this thread")
-            found += [m["ts"] for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
+            found += [m for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return found
@@ -123,8 +124,9 @@ async def _answer(ask: Ask, doing: str) -> AsyncSlackResponse:
     except UNREACHABLE as error:
         if reason(error) in _NOBODY:
             raise Denied("Slack does not show me who that is, and strangers may do nothing here.") from error
-        fix = {
-            "missing_scope": "Add the missing scope to the Slack app and install it again.",
-            "ratelimited": "Slack asks us to slow down; try again in a minute.",
-        }.get(reason(error), "Try again; if it stays so, check the bot's scopes and its channels.")
+        fix = (
+            "Slack asks us to slow down; try again in a minute."
+            if reason(error) == "ratelimited"
+            else f"Try again; if it stays so: {advice(error)}"
+        )
         raise UserError(f"Slack did not let me {doing} ({reason(error)}). {fix}") from error
