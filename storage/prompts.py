@@ -277,13 +277,14 @@ def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome, idle: bool) -> 
     return changed > 0
 
 
-def stop_first(tx: Tx, by: str, said_at: float | None) -> Row | None:
+def stop_first(tx: Tx, by: str, said_at: float | None, by_messages: bool) -> Row | None:
     """Read and planned in one transaction, so that no stop is ever owed by a turn that has ended."""
     row = tx.one(
         """SELECT * FROM prompts WHERE state IN ('running', 'waiting') AND (?1 IS NULL OR coalesce(
+             iif(?2, CAST(message_ts AS REAL), NULL),
              (SELECT min(started_at) FROM turns WHERE prompt_id = prompts.id), accepted_at) <= ?1)
            ORDER BY id LIMIT 1""",
-        said_at,
+        *(said_at, by_messages),
     )
     if row is None:
         return None

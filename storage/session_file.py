@@ -187,12 +187,15 @@ class SessionFile(Ledger):
         outcome = Outcome(events, effects, message=message)
         return await self._write(lambda tx: moves.settle(tx, prompt_id, state, outcome, idle))
 
-    async def stop_first(self, by: str, said_at: float | None = None) -> Row | None:
+    async def stop_first(
+        self, by: str, said_at: float | None = None, by_messages: bool = False
+    ) -> Row | None:
         """Durably plan the stop (`turn.stop`) of the prompt that runs or waits, and return the prompt.
 
         None, and nothing is planned: nothing runs or waits, or it first began after `said_at` (seconds).
+        `by_messages`: was said after it, by the clock of the messages, since ours is known to be wrong.
         """
-        return await self._write(lambda tx: moves.stop_first(tx, by, said_at))
+        return await self._write(lambda tx: moves.stop_first(tx, by, said_at, by_messages))
 
     async def requeue_running(self, epoch: int, counted: bool = True) -> list[Row]:
         """After a crash: what older boots left running is queued again, `interrupted` counted up if so."""

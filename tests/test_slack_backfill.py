@@ -131,7 +131,7 @@ async def test_a_message_that_cannot_be_kept_holds_the_watermark_where_it_is(
     listener, before = botty.bot.slack._backfill._listener, await mark(botty)
     real, broken = listener.hear, True
 
-    async def hear(body: Any, now: float, late: bool = False) -> Any:
+    async def hear(body: Any, now: float, late: float | None = None) -> Any:
         if broken and "lost" in body["event"]["text"]:
             raise RuntimeError("no room")
         return await real(body, now, late)

@@ -43,14 +43,14 @@ _EVENTS = {
 }
 
 
-async def write_ending(file: SessionFile, ending: Ending, epoch: int, now: float) -> bool:
+async def write_ending(file: SessionFile, ending: Ending, epoch: int, seconds: float) -> bool:
     """State, last events, session fields and the final message's row in one transaction. False: fenced."""
     session = await file.session()
     prompt = ending.prompt
     fields = dict(ending.fields)
     if ending.pull_request is not None:
         fields["pull_request"] = asdict(ending.pull_request)
-    final = NewEffect("thread.post", f"final:{prompt.id}", _facts(ending, session["repository"], now))
+    final = NewEffect("thread.post", f"final:{prompt.id}", _facts(ending, session["repository"], seconds))
     return await file.finish(
         prompt.id,
         epoch,
@@ -70,7 +70,8 @@ async def write_stop_of_queued(file: SessionFile, prompt: Prompt, by: str, now: 
     """
     ending = Ending(prompt)
     ending.stop(by, "It had not begun yet.")
-    facts = _facts(ending, (await file.session())["repository"], now)
+    waited = max(0.0, now - prompt.accepted_at)
+    facts = _facts(ending, (await file.session())["repository"], waited)
     return await file.settle(
         prompt.id,
         PromptState.STOPPED,
@@ -89,7 +90,7 @@ def withdrawn(prompt_id: int) -> NewEffect:
     )
 
 
-def _facts(ending: Ending, repository: str | None, now: float) -> dict[str, Any]:
+def _facts(ending: Ending, repository: str | None, seconds: float) -> dict[str, Any]:
     prompt, pull = ending.prompt, ending.pull_request
     return {
         "kind": "final",
@@ -107,7 +108,7 @@ def _facts(ending: Ending, repository: str | None, now: float) -> dict[str, Any]
         "commands": ending.commands,
         "pull_request": None if pull is None else {**asdict(pull), "updated": ending.updated},
         "notes": ending.notes,
-        "seconds": now - prompt.accepted_at,
+        "seconds": seconds,
     }
 
 

@@ -32,6 +32,7 @@ from bot.sessions.effects import SessionEffects
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
 from bot.sessions.patience import Patience
+from bot.sessions.rows import person_of
 from bot.sessions.states import branch_number
 from bot.sessions.workbench import Workbench
 from storage import SessionFile
@@ -353,14 +354,6 @@ def bounds_of(house: House) -> tuple[Policy, QuarantineLimits]:
 
 def push_key(prompt: Prompt) -> str:
     return f"push:{prompt.id}"
-
-
-def person_of(row: Mapping[str, Any]) -> Person:
-    """The author of a prompt or a participant as a file's row has it."""
-    author = row["author"]
-    return Person(
-        id=row["author_id"], team=author.get("team", ""), name=author.get("name") or row["author_name"]
-    )
 
 
 async def participants(file: SessionFile) -> list[Person]:

@@ -17,8 +17,8 @@ from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
 from bot.sessions.damage import tell_unusable
 from bot.sessions.ending import withdrawn, write_stop_of_queued
 from bot.sessions.house import House
+from bot.sessions.rows import prompt_of
 from bot.sessions.slots import Slots
-from bot.sessions.turn import prompt_of
 from bot.sessions.worker import SessionWorker
 from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError, Unusable
 
@@ -140,11 +140,19 @@ class Sessions:
         async with self._lane(session):
             return self.house.store.exists(session)
 
-    async def stop(self, session: SessionId, by: str, said_at: float | None = None, key: str = "") -> bool:
+    async def stop(
+        self,
+        session: SessionId,
+        by: str,
+        said_at: float | None = None,
+        key: str = "",
+        by_messages: bool = False,
+    ) -> bool:
         """Stop what runs or waits in a session. False when nothing did. Returns once the fence is on disk.
 
-        `said_at` is given for a stop that is heard late: it concerns only what had started by then. `key`
-        names what was said: heard again, it is not meant for what has begun since.
+        `said_at` is given for a stop that is heard late: it concerns only what had started by then.
+        With `by_messages`, what had been said by then: our clock and that of the messages do not agree.
+        `key` names what was said: heard again, it is not meant for what has begun since.
         """
         async with self._lane(session):
             if not self.house.store.exists(session):
@@ -152,7 +160,7 @@ class Sessions:
             if key and await self.house.state.had_delivery(_STOP, key):
                 return True
             async with self._marked(session), self.house.store.use(session) as file:
-                planned, stopped = await self._stop(file, by, said_at)
+                planned, stopped = await self._stop(file, by, said_at, by_messages)
             if key and stopped:
                 await self.house.state.first_delivery(_STOP, key)
         if planned is not None:
@@ -270,14 +278,16 @@ class Sessions:
                 await self.house.state.clear_if(name, _certainly)
         return found
 
-    async def _stop(self, file: SessionFile, by: str, said_at: float | None) -> tuple[Row | None, bool]:
+    async def _stop(
+        self, file: SessionFile, by: str, said_at: float | None, by_messages: bool
+    ) -> tuple[Row | None, bool]:
         """What runs or waits, its stop planned; where nothing does, all that is queued is what is meant."""
         stopped = False
         for _ in range(2):  # again when one of them begins meanwhile: then that one is what runs
-            planned = await file.stop_first(by, said_at)
+            planned = await file.stop_first(by, said_at, by_messages)
             if planned is not None:
                 return planned, True
-            stopped |= await self._stop_queued(file, by, said_at)
+            stopped |= await self._stop_queued(file, by, said_at, by_messages)
         return None, stopped
 
     def _exists(self, name: str) -> bool:
@@ -287,11 +297,14 @@ class Sessions:
         except StorageError:
             return True
 
-    async def _stop_queued(self, file: SessionFile, by: str, said_at: float | None) -> bool:
+    async def _stop_queued(
+        self, file: SessionFile, by: str, said_at: float | None, by_messages: bool
+    ) -> bool:
         """End what waits for a slot elsewhere, in its order, up to the first that has begun."""
         stopped = False
         for row in await file.prompts(("queued",)):
-            if said_at is None or row["accepted_at"] <= said_at:
+            at = float(row["message_ts"] or 0) if by_messages else row["accepted_at"]
+            if said_at is None or at <= said_at:
                 prompt = prompt_of(row, SessionId(file.name))
                 if not await write_stop_of_queued(file, prompt, by, self.house.now()):
                     break

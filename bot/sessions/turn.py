@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,9 +19,7 @@ from bot.acp.client import text_block
 from bot.acp.turn import StopReason
 from bot.domain import (
     EventType,
-    Prompt,
     PromptId,
-    PromptState,
     Repository,
     SessionId,
     Stage,
@@ -32,9 +31,10 @@ from bot.sessions.effects import Fenced
 from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
-from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, person_of, push_key
+from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, push_key
 from bot.sessions.patience import Patience
 from bot.sessions.record import Record
+from bot.sessions.rows import prompt_of
 from bot.sessions.states import Way, title_of, way_of
 from bot.sessions.workbench import Workbench
 from storage import NewEvent, SessionFile, StorageError, Unusable
@@ -53,6 +53,7 @@ class Turn:
         self._file = file
         self._bench = bench
         self._row = row
+        self._began = time.monotonic()
         self.prompt_id = PromptId(row["id"])
         self._prompt = prompt_of(row, SessionId(file.name))
         self._record = Record(file, self.prompt_id, house.epoch)
@@ -347,7 +348,11 @@ class Turn:
     async def _end(self) -> None:
         """The one transaction, which also closes the effects that were left open."""
         await self._stage(Stage.DONE)
-        await write_ending(self._file, self._ending, self._house.epoch, self._house.now())
+        # A clock that jumps while it works has no part in it.
+        seconds = (
+            time.monotonic() - self._began + max(0.0, self._row["started_at"] - self._prompt.accepted_at)
+        )
+        await write_ending(self._file, self._ending, self._house.epoch, seconds)
         await self._house.note_in_index(self._file)
 
     # -- small things ----------------------------------------------------------------------------
@@ -387,20 +392,3 @@ def _closing() -> bool:
     """Was it this task that was cancelled, by the end of the bot, and not only the turn's own by a stop?"""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
-    """A row of a session's file as the prompt it is."""
-    return Prompt(
-        id=PromptId(row["id"]),
-        session=session,
-        source=row["source"],
-        key=row["key"],
-        author=person_of(row),
-        text=row["text"],
-        state=PromptState(row["state"]),
-        attempt=row["attempt"],
-        accepted_at=row["accepted_at"],
-        message_ts=row["message_ts"],
-        repository=row["repository"] or None,
-    )

@@ -59,6 +59,7 @@ class _Pass:
     team: str
     began: float
     oldest: float  # exclusive
+    ahead: float  # our clock of Slack's
     newest: float = 0.0
     read: int = 0
     unheard: int = 0
@@ -113,7 +114,7 @@ class Backfill:
         began, mark = _slacks_time(me.headers), await self._state.get(_WATERMARK)
         # Nothing can have been missed before the first connection ever: then only the newest is looked up.
         oldest = began if mark is None else max(float(mark) - _OVERLAP_SECONDS, began - _OLDEST_SECONDS)
-        made = _Pass(str(me["team_id"]), began, oldest)
+        made = _Pass(str(me["team_id"]), began, oldest, time.time() - began)
         for channel in await _channels(self._client):
             if mark is None:
                 await self._newest(made, str(channel["id"]))
@@ -185,22 +186,22 @@ class Backfill:
             made.read += 1
             made.newest = max(made.newest, _ts(message))
             try:
-                await self._hear(made.team, channel, kind, message)
+                await self._hear(made, channel, kind, message)
             except Exception:  # of this one message; the others are not to suffer for it
                 log.exception("a message in %s that was read back cannot be accepted", channel)
                 made.unheard += 1
 
-    async def _hear(self, team: str, channel: str, kind: str, message: Mapping[str, Any]) -> None:
+    async def _hear(self, made: _Pass, channel: str, kind: str, message: Mapping[str, Any]) -> None:
         """As if it had been delivered: the same way in, so the same rules."""
         me = await self._workspace.me()
         event = {**message, "type": "message", "channel": channel, "channel_type": kind}
         body = {
             "type": "event_callback",
-            "team_id": team,
+            "team_id": made.team,
             "event": event,
             "authorizations": [{"is_bot": True, "user_id": me}],
         }
-        afterwards = await self._listener.hear(body, time.time(), late=True)
+        afterwards = await self._listener.hear(body, time.time(), late=made.ahead)
         if afterwards is not None:
             await afterwards
 

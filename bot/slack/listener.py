@@ -25,6 +25,7 @@ Afterwards = Coroutine[Any, Any, None]
 _SOURCE = "slack"
 _ACK_SECONDS = 2.0
 _PROMPT = re.compile(r"[0-9]{1,15}")
+_AGREE_SECONDS = 60.0  # two clocks that differ by no more
 _DAMAGED = (
     "The record I keep of this thread cannot be read. Whoever runs this bot finds in its log what to do."
 )
@@ -47,10 +48,11 @@ class Listener:
         self._workspace = workspace
         self._progress = progress
 
-    async def hear(self, body: Mapping[str, Any], now: float, late: bool = False) -> Afterwards | None:
+    async def hear(self, body: Mapping[str, Any], now: float, late: float | None = None) -> Afterwards | None:
         """Commit what a delivery says. Returns what to do after the acknowledgement; None: nothing for us.
 
-        `late` is for what was read back after a gap: a stop then only concerns what ran when it was said.
+        `late` is for what was read back after a gap: a stop then only concerns what ran when it was said. It
+        is by how many seconds our clock, which noted what ran, is ahead of Slack's.
         """
         me = bot_user(body) or await self._workspace.me()
         heard = read(body, me, self._sessions.house.settings.permissions.bots)
@@ -61,14 +63,14 @@ class Listener:
         except Unusable as error:
             return await self._cannot(heard, error, late)
 
-    async def _cannot(self, heard: Intake, error: Unusable, late: bool) -> Afterwards:
+    async def _cannot(self, heard: Intake, error: Unusable, late: float | None) -> Afterwards:
         """The file of this session is damaged. Asking again will not help, so this is the answer to Slack.
 
         A request is answered in its thread, on the disk before Slack hears of it; all else to one person.
         What is read back may have been accepted once: of all that together the thread is told once.
         """
         if isinstance(heard, Said) and not heard.stop:
-            about = heard.ts if heard.addressed and not late else ""
+            about = heard.ts if heard.addressed and late is None else ""
             await self._sessions.report(heard.thread.session_id, error, heard.thread, about)
             return _nothing()
         log.error("something was said in a thread whose session cannot go on: %s", error)
@@ -76,7 +78,7 @@ class Listener:
             return self._whisper(heard.thread.channel, heard.user, heard.thread.thread_ts, _DAMAGED)
         return _nothing()
 
-    async def _take(self, heard: Intake, me: str, now: float, late: bool) -> Afterwards | None:
+    async def _take(self, heard: Intake, me: str, now: float, late: float | None) -> Afterwards | None:
         match heard:
             case Said(stop=True):
                 return await self._before_ack(self._stop(heard, late))
@@ -136,14 +138,17 @@ class Listener:
 
     # -- stop ------------------------------------------------------------------------------------
 
-    async def _stop(self, said: Said, late: bool) -> None:
+    async def _stop(self, said: Said, late: float | None) -> None:
         if not said.addressed and not await self._sessions.knows(said.thread.session_id):
             return
         thread, key = said.thread, f"{said.thread.channel}:{said.ts}"
         pressed = StopPressed(thread.team, thread.channel, said.user, thread.thread_ts, None, key)
-        await self._pressed(pressed, float(said.ts) if late else None)
+        at = None if late is None else float(said.ts)
+        await self._pressed(pressed, at, by_messages=abs(late or 0.0) > _AGREE_SECONDS)
 
-    async def _pressed(self, pressed: StopPressed, said_at: float | None = None) -> None:
+    async def _pressed(
+        self, pressed: StopPressed, said_at: float | None = None, *, by_messages: bool = False
+    ) -> None:
         """The fence is on disk when this returns, unless the person may not stop."""
         session = await self._session_of(pressed)
         if session is None:
@@ -154,7 +159,7 @@ class Listener:
         except Denied as denied:
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, str(denied))
             return
-        stopped = await self._sessions.stop(session, pressed.user, said_at, pressed.key)
+        stopped = await self._sessions.stop(session, pressed.user, said_at, pressed.key, by_messages)
         if not stopped and pressed.thread_ts is not None and said_at is None:
             text = "Nothing is running in this thread."
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, text)
