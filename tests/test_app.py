@@ -80,6 +80,27 @@ async def test_closing_while_a_turn_is_being_stopped_does_not_wait_for_it(botty:
     assert await botty.pulls() == []
 
 
+async def test_a_close_waits_for_workers_that_have_retired_and_not_yet_let_go(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that asked has nothing more to do, and notes that its session owes nothing."""
+    never = asyncio.Event()
+
+    async def clear_if(*_: Any) -> bool:
+        return await never.wait()
+
+    monkeypatch.setattr(botty.bot.house.state, "clear_if", clear_if)
+    await botty.say('create docs/x.md with "hi"', "chloe", "general")
+
+    async def leaving() -> bool:
+        return bool(botty.bot.sessions._leaving)
+
+    await until(botty, leaving)
+    await botty.bot.close()
+    assert not botty.bot.sessions._leaving
+    assert "is closed" not in caplog.text
+
+
 async def test_an_open_question_survives_a_restart(botty: Botty) -> None:
     """The picker that was there before is answered after it."""
     thread = await botty.say('create docs/x.md with "hi"', "chloe", "general")

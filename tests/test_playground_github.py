@@ -190,13 +190,14 @@ async def test_a_lost_reply_was_performed_all_the_same(local: Local) -> None:
     assert (entry["status"], entry["login"]) == (0, "ada-sample")
 
 
-async def test_a_server_error_on_order_does_nothing(local: Local) -> None:
+@pytest.mark.parametrize(("kind", "status"), [("server_error", 502), ("refused", 401)])
+async def test_a_failure_on_order_does_nothing(local: Local, kind: str, status: int) -> None:
     await local.branch("topic")
-    local.side.fault("POST /repos/acme/storefront/pulls", "server_error", 2)
+    local.side.fault("POST /repos/acme/storefront/pulls", kind, 2)
     for _ in range(2):
         with pytest.raises(GithubException) as error:
             await local.repo(ADA, lambda repo: repo.create_pull("main", "topic", title="t"))
-        assert status_of(error) == 502
+        assert status_of(error) == status
     assert await local.side.pulls() == []
 
 

@@ -258,6 +258,14 @@ async def test_a_server_error_does_nothing(slack):
     assert (await slack.client.conversations_history(channel=WEB))["messages"] == []
 
 
+async def test_a_refused_call_is_answered_as_with_a_token_that_was_taken_back(slack):
+    await slack.act("fault", method="chat.postMessage", kind="refused", times=1)
+    with pytest.raises(SlackApiError) as caught:
+        await slack.client.chat_postMessage(channel=WEB, text="x")
+    assert (caught.value.response.status_code, caught.value.response["error"]) == (200, "invalid_auth")
+    assert (await slack.client.conversations_history(channel=WEB))["messages"] == []
+
+
 async def test_a_lost_reply_is_work_done_and_nothing_heard_of_it(slack):
     await slack.act("fault", method="chat.postMessage", kind="lost_reply", times=1)
     with pytest.raises(aiohttp.ClientConnectionError):

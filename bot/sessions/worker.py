@@ -17,6 +17,7 @@ from storage import SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 60.0  # a full disk may stay so for a night
 
 
 class Keeper(Protocol):
@@ -46,6 +47,7 @@ class SessionWorker:
         self._bench = Workbench(house, session)
         self._turn: Turn | None = None
         self._closing = False
+        self._pause = _RETRY_SECONDS
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -94,13 +96,16 @@ class SessionWorker:
         """One look at what there is to do. False when the worker may end, and then it has retired."""
         self._woken.clear()
         try:
-            if await self._step(file) or await self._sleep():
+            went_on = await self._step(file) or await self._sleep()
+            self._pause = _RETRY_SECONDS
+            if went_on:
                 return True
         except Unusable:
             raise
         except Exception:  # whatever broke, the session must stay able to go on
             log.exception("session %s: a step failed; trying again", self.session)
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_RETRY_SECONDS)
             return True
         self._keeper.retired(self)  # at once, so that the next wake makes a new worker
         return False
