@@ -1,5 +1,7 @@
 """A session: one thread, one file, one writer. Everything the thread was asked, did and still owes."""
 
+# long because: each thing that may happen to a session is one short method; a reader wants all on one page.
+
 from __future__ import annotations
 
 import os

@@ -81,6 +81,7 @@ class Folder(Store):
     """A store in a folder, with those it borrows from."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = path / "stand-in.json"
         kept = json.loads(self._file.read_text()) if self._file.exists() else {"objects": {}, "refs": {}}
         super().__init__(kept["objects"], kept["refs"])
@@ -146,7 +147,7 @@ class GitStandIn(Git):
     ) -> tuple[int, str]:
         name = args[0]
         if name == "init":
-            (Path(args[-1]) / "objects").mkdir(parents=True, exist_ok=True)
+            (Path(args[-1]) / "objects/pack").mkdir(parents=True, exist_ok=True)
             return 0, ""
         if name == "ls-remote":
             refs = self._remote().refs
@@ -198,7 +199,11 @@ class GitStandIn(Git):
         return 0, "\n".join(rows)
 
     def _merge_base(self, here: Folder, args: list[str], stdin: bytes, env: Environment) -> Answer:
-        return int(args[-2] not in here.history(args[-1])), ""
+        one, other = here.history(args[-2]), here.history(args[-1])
+        if "--is-ancestor" in args:
+            return int(args[-2] not in other), ""
+        common = next((sha for sha in one if sha in other), "")
+        return int(not common), common
 
     def _index_pack(self, here: Folder, args: list[str], stdin: bytes, env: Environment) -> Answer:
         here.take(stdin)
@@ -207,6 +212,7 @@ class GitStandIn(Git):
 
     def _update_ref(self, here: Folder, args: list[str], stdin: bytes, env: Environment) -> Answer:
         here.refs[args[0]] = args[1]
+        (here.path / args[0]).parent.mkdir(parents=True, exist_ok=True)  # whose name is flushed to the disk
         here.save()
         return 0, ""
 
