@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_kit import assert_clean, finals, prompts, shows, until
+from session_kit import assert_clean, fault, finals, prompts, shows, until
 
 from bot.cli import main
 from bot.domain import SessionId, ThreadKey
@@ -302,6 +302,18 @@ async def test_a_damaged_session_is_told_left_as_it_is_and_harms_no_other(
     assert not botty.playground.slack.workspace.deliveries.pending()
     assert {path: path.read_bytes() for path in before} == before
     record_property("cases", len(DAMAGE))
+
+
+async def test_a_thread_is_told_of_damage_though_nothing_of_it_is_read_back(botty: Botty) -> None:
+    """The start alone notices that a session which owes something cannot be taken up."""
+    thread = await botty.say('create docs/x.md with "hi"', "chloe", "general")
+    await thread.picker()
+    await until(botty, lambda: all_asked(botty, [thread]))
+    await botty.bot.close()
+    garbage(file_of(botty, thread))
+    await fault(botty, "users.conversations", "server_error", 1000)
+    await botty.restart()
+    await told(botty, thread)
 
 
 async def all_asked(botty: Botty, threads: list[Thread]) -> bool:
