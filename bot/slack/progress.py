@@ -314,14 +314,15 @@ class Viewer:
         thread = _thread_of(self._session)
         async with self._progress.opening(thread):
             ts = await self._progress.unanswered(thread, self._before) if self._asked else None
+            rest = chunks  # what its opening was asked with may have been something older
             if ts is None:
-                ts = await self._start_stream(chunks[:first])
+                ts, rest = await self._start_stream(chunks[:first]), chunks[first:]
             self._stream_ts, self._stream_at, self._asked = ts, time.monotonic(), False
             self._stream_size = _characters(chunks[:first])
             self._before = max(self._before, ts, key=float)
             self._progress.feeds(thread.channel, ts)
-        if chunks[first:]:
-            await self._append(chunks[first:])
+        if rest:
+            await self._append(rest)
 
     async def _start_stream(self, chunks: list[Chunk]) -> str:
         assert self._author is not None
