@@ -186,6 +186,7 @@ class Progress:
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*(viewer.cancel() for viewer in list(self._viewers.values())))
+        self._viewers.clear()
 
 
 class Viewer:
