@@ -27,7 +27,7 @@ ROWS = {
     "mutants": ("Mutants caught", "rules taken out of the code: the crash scenarios notice each"),
     "power": ("Power cuts", "only what had reached the disk is left; nothing acknowledged is missing"),
     "order": ("Orders on the disk", "system calls traced: the disk has it before the answer leaves"),
-    "kills": ("Kills survived", "SIGKILL of the bot in the middle of turns, over the wire"),
+    "kills": ("Kills survived", "SIGKILL of bot, playground and sandboxes in mid-turn, over the wire"),
     "recovery": ("Rules of recovery", "what a start after a crash does, a rule a test"),
     "outside": ("Failing outside", "Slack, GitHub, disk and clock misbehave"),
     "inside": ("Attacks from inside a sandbox", "files, network, signals, floods, the kernel"),

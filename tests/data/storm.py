@@ -24,7 +24,7 @@ import storage.folder
 from storage import DataFolder, Executor, File, NewEffect, NewEvent, NewPrompt, SessionStore, StateFile
 
 SESSIONS = ("ab1", "ab2", "cd1", "ef1")
-PROMPTS = 3
+PROMPTS = 2
 
 
 @dataclass
