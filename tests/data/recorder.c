@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,6 +60,17 @@ __attribute__((constructor)) static void begin(void) {
         unsetenv("RECORDER_JOURNAL");
     }
 }
+
+/* Names are changed and noted one at a time: another thread that sees a new folder finds it noted as well. */
+static pthread_mutex_t names = PTHREAD_MUTEX_INITIALIZER;
+
+#define ORDERED(change) \
+    ({ \
+        pthread_mutex_lock(&names); \
+        int changed = (change); \
+        pthread_mutex_unlock(&names); \
+        changed; \
+    })
 
 static void note_to(
     int journal, char op, uint64_t inode, uint64_t offset, const char *path, const void *data, size_t size
@@ -129,7 +141,8 @@ static int opened(int fd, int flags) {
 }
 
 static int open_at(int folder, const char *path, int flags, int mode) {
-    return opened(syscall(SYS_openat, folder, path, flags, mode), flags);
+    if (!(flags & (O_CREAT | O_TRUNC))) return syscall(SYS_openat, folder, path, flags, mode);
+    return ORDERED(opened(syscall(SYS_openat, folder, path, flags, mode), flags));
 }
 
 #define OPEN(name, large) \
@@ -153,7 +166,7 @@ int __open64_2(const char *path, int flags) { return open_at(AT_FDCWD, path, fla
 
 int mkstemp(char *pattern) {
     REAL(int, "mkstemp", char *);
-    return opened(real(pattern), O_CREAT);
+    return ORDERED(opened(real(pattern), O_CREAT));
 }
 int mkstemp64(char *pattern) { return mkstemp(pattern); }
 
@@ -293,7 +306,7 @@ static int named(long done, char op, const char *path, const char *other) {
 int renameat2(int from, const char *path, int to, const char *other, unsigned flags) {
     char a[PATH_MAX], b[PATH_MAX];
     const char *old = absolute(from, path, a), *new = absolute(to, other, b);
-    return named(syscall(SYS_renameat2, from, path, to, other, flags), 'R', old, new);
+    return ORDERED(named(syscall(SYS_renameat2, from, path, to, other, flags), 'R', old, new));
 }
 int renameat(int from, const char *path, int to, const char *other) {
     return renameat2(from, path, to, other, 0);
@@ -303,14 +316,14 @@ int rename(const char *path, const char *other) { return renameat2(AT_FDCWD, pat
 int linkat(int from, const char *path, int to, const char *other, int flags) {
     char a[PATH_MAX], b[PATH_MAX];
     const char *old = absolute(from, path, a), *new = absolute(to, other, b);
-    return named(syscall(SYS_linkat, from, path, to, other, flags), 'L', old, new);
+    return ORDERED(named(syscall(SYS_linkat, from, path, to, other, flags), 'L', old, new));
 }
 int link(const char *path, const char *other) { return linkat(AT_FDCWD, path, AT_FDCWD, other, 0); }
 
 int unlinkat(int folder, const char *path, int flags) {
     char a[PATH_MAX];
     const char *old = absolute(folder, path, a);
-    return named(syscall(SYS_unlinkat, folder, path, flags), 'U', old, NULL);
+    return ORDERED(named(syscall(SYS_unlinkat, folder, path, flags), 'U', old, NULL));
 }
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
@@ -319,7 +332,7 @@ int remove(const char *path) { return unlink(path) == 0 ? 0 : errno == EISDIR ? 
 int mkdirat(int folder, const char *path, mode_t mode) {
     char a[PATH_MAX];
     const char *old = absolute(folder, path, a);
-    return named(syscall(SYS_mkdirat, folder, path, mode), 'M', old, NULL);
+    return ORDERED(named(syscall(SYS_mkdirat, folder, path, mode), 'M', old, NULL));
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
