@@ -7,6 +7,7 @@ there. A name is there for certain once its folder was flushed; until then each 
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -34,6 +35,7 @@ def recorder() -> Path:
     made = Path(os.environ.get("TMPDIR", "/tmp")) / f"threadsmith-recorder-{os.getpid()}.so"
     command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(made), str(SOURCE), "-ldl"]
     subprocess.run(command, check=True, capture_output=True, text=True)
+    atexit.register(made.unlink, missing_ok=True)
     return made
 
 
