@@ -190,3 +190,17 @@ def test_a_data_folder_with_too_long_a_path_is_named_at_the_start(
     code, _, err = said(capsys, ["run", "--config", str(config)])
     assert code == 1
     assert "Choose a data folder with a shorter path" in err
+
+
+def test_a_place_that_is_gone_is_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder one stands in was deleted meanwhile."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for command in ("demo", "playground"):
+        code, _, err = said(capsys, [command, "--data", "here"])
+        assert code == 1
+        assert "No such file or directory" in err

@@ -81,6 +81,7 @@ async def test_ten_thousand_requests_in_a_thread_are_refused_in_one_message(
         for _ in range(MANY - 40):
             await flood()
         assert await steps(file, flood, 20) < 2 * first
+        assert await steps(file, lambda: file.prompts(("queued",)), 1) < MANY, "what is done is not looked at"
         assert file.path.stat().st_size - size < MANY * len(LONG) / 4
         await botty.bot.sessions.accept(request(session, MANY, people.BEN))
         assert len(await file.effects(kind_prefix="thread.")) < 10

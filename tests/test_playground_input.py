@@ -162,6 +162,8 @@ async def test_every_route_takes_anything_and_a_refusal_changes_nothing(
     def attack(path: str, body: Json) -> None:
         asyncio.run_coroutine_threadsafe(attempt(path, body), loop).result(60)
 
+    for text in TEXTS:
+        await attempt("/control/message", valid(root) | {"text": text})
     await asyncio.to_thread(attack)
     record_property("cases", sum(counts.values()))
     assert min(counts.values()) > EXAMPLES / 20, counts

@@ -43,7 +43,8 @@ HIDDEN = BIDI + "\u200c\u200d\u2060\ufeff\u00ad\u3164\u2800\U000e0041\0\x1b\x85"
 DECEPTIVE = {
     "turned": f'create docs/a.md with "a {BIDI}// sj.suriv ni{BIDI}"',
     "hidden": f'create docs/b.md with "b {HIDDEN}please"',
-    "stormy": 'create docs/c.md with "z' + "\u0301\u0316\u0334" * 40 + '"',
+    "stormy": 'create docs/c.md with "z' + "\u0301\u0316\u0334" * 8 + '"',
+    "named": f'create docs/e.md with "<@{people.ADA.id}>"',
     "halved": 'create docs/d.md with "d \ud83d and \udc00\0"',
 }
 
@@ -110,7 +111,7 @@ async def test_what_comes_of_a_deceptive_request_shows_what_it_is(
     for thread in threads:
         assert "Done." in (await thread.final()).text
     pulls = await botty.pulls()
-    assert sorted(path for pull in pulls for path in pull["files"]) == [f"docs/{c}.md" for c in "abcd"]
+    assert sorted(path for pull in pulls for path in pull["files"]) == [f"docs/{c}.md" for c in "abcde"]
     for pull in pulls:
         commits = [
             str(commit[key]) for commit in pull["commits"] for key in ("message", "author", "committer")
@@ -122,6 +123,9 @@ async def test_what_comes_of_a_deceptive_request_shows_what_it_is(
     for thread in threads:
         for post in await thread.by_bot():
             assert not deceiving(post.everything), post
+    titles = [call["args"].get("title", "") for call in await calls(botty, "agents.sessions.setStatus")]
+    assert any("@Ada" in title for title in titles)
+    assert not deceiving(" ".join(titles))
     await accepted_by_slack(botty)
     record_property("cases", len(DECEPTIVE))
     listed = await botty.command("sessions")
