@@ -201,6 +201,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
         load(tmp_path / "none.toml")
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize("kind", ["folder", "fifo", "binary", "huge", "endless number", "deep"])
 def test_what_is_no_configuration_is_a_mistake_and_not_a_traceback(tmp_path, kind):
     path = tmp_path / "config.toml"
@@ -222,6 +223,7 @@ def test_what_is_no_configuration_is_a_mistake_and_not_a_traceback(tmp_path, kin
     assert len(caught.value.mistakes) == 1
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize("section", ["web", "plugins", "anything"])
 @pytest.mark.parametrize(
     ("setting", "expected"),
@@ -262,6 +264,7 @@ TABLES = st.recursive(
 )
 
 
+@pytest.mark.proof("input")
 @given(st.dictionaries(KEYS, TABLES, max_size=5))
 def test_no_table_whatsoever_gives_a_traceback(table):
     try:
@@ -288,6 +291,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.proof("input")
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
 def test_no_file_whatsoever_gives_a_traceback(text):
     with tempfile.TemporaryDirectory() as folder:
@@ -300,6 +304,7 @@ def test_no_file_whatsoever_gives_a_traceback(text):
 # -- secrets -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize(
     "value",
     [
@@ -325,6 +330,7 @@ def test_a_secret_that_was_written_down_is_refused_and_never_shown(value):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize(
     "table",
     [
@@ -381,6 +387,7 @@ def test_a_secret_file_that_others_can_touch_is_refused_with_the_line_that_mends
     assert TOKEN not in str(mistake)
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize(
     "kind", ["missing", "empty", "folder", "fifo", "binary", "huge", "NUL", "nobody's home"]
 )

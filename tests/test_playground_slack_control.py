@@ -108,6 +108,7 @@ async def test_a_form_post_is_not_an_action(slack):
         assert await status_of(slack, "/control/message", "post", headers=headers, data="{}") == 415
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize(
     "body",
     [b"{", b'{"a":' + b"[" * 100_000, b'"\xff"', b"[" * 100_000 + b"]" * 100_000],
@@ -134,6 +135,7 @@ async def test_what_is_not_there_is_refused_in_the_same_form_as_all_else(slack, 
         assert list(await response.json()) == ["error"]
 
 
+@pytest.mark.proof("input")
 async def test_a_body_that_is_too_large_or_in_an_unknown_charset_is_refused_in_words(slack):
     headers = {**HEADERS, "Content-Type": "application/json"}
     large = io.BytesIO(b'"' + b"x" * (5 << 20) + b'"')
@@ -168,6 +170,7 @@ async def test_a_channels_top_level_shows_the_answers_to_commands(slack):
     await slack.look("control/thread", expect=404, channel="C1")
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize(
     ("action", "body", "status", "words"),
     [

@@ -18,6 +18,7 @@ def botty_settings() -> dict[str, Any]:
     }
 
 
+@pytest.mark.proof("input")
 async def test_a_thread_takes_only_so_many_waiting_requests(botty: Botty) -> None:
     """The one too many is refused visibly and never runs; there is room again afterwards."""
     thread = await botty.say(BUSY)
@@ -49,6 +50,7 @@ async def test_one_person_runs_only_so_many_turns_and_holds_up_nobody_else(botty
     assert [row["state"] for row in await prompts(botty, second)] == ["done"]
 
 
+@pytest.mark.proof("input")
 async def test_a_request_may_not_be_longer_than_allowed(botty: Botty) -> None:
     """Nor empty; each says what to do instead, in the thread."""
     long = await botty.say(f'create a.txt with "{"a" * 60}"')

@@ -228,6 +228,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.proof("input")
 @given(mutated())
 def test_a_body_of_any_shape_is_read_or_ignored_but_never_raises(body: Json) -> None:
     """And what is read has texts where texts belong: a wrong type is never half read."""
@@ -243,12 +244,14 @@ def test_a_body_of_any_shape_is_read_or_ignored_but_never_raises(body: Json) -> 
         assert not thread.thread_ts.startswith(("[", "{", "True", "False"))
 
 
+@pytest.mark.proof("input")
 @given(st.dictionaries(st.text(max_size=10), strange, max_size=5))
 def test_anything_at_all_is_read_or_ignored(body: Json) -> None:
     assert read(body, ME) is None
     bot_user(body)
 
 
+@pytest.mark.proof("input")
 @pytest.mark.parametrize("field", ["thread_ts", "text"])
 @pytest.mark.parametrize("wrong", [5, ["1"], {"a": 1}, True])
 def test_a_field_of_the_wrong_type_makes_the_whole_body_unread(field: str, wrong: Any) -> None:
