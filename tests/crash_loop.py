@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_ROUND_SECONDS = 1e-6  # or somebody who sleeps for what is left of a rounded number would sleep for ever
+
 
 class Stalled(AssertionError):
     """Nothing can ever happen again, or nothing has for too long: something ended in silence."""
@@ -36,8 +38,7 @@ class _NoFiles(selectors.BaseSelector):
         raise KeyError(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout > 0:
-            self.waiting(timeout)
+        self.waiting(timeout)
         return []
 
 
@@ -74,7 +75,10 @@ class DeterministicLoop(asyncio.SelectorEventLoop):
         task.result()
 
     def _wait(self, timeout: float | None) -> None:
-        """Everyone waits for something."""
+        """Once a round. With a timeout that is not 0, everyone waits for something."""
+        self._now += _ROUND_SECONDS
+        if timeout is not None and timeout <= 0:
+            return
         if self._settled():
             self.stop()
         elif self._ready:  # type: ignore[attr-defined]  # asking whether all is settled made something happen

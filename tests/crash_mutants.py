@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import crash_scenarios as scenarios
-from crash_explore import Scenario
+from crash_walk import Scenario
 from slack_bolt.response import BoltResponse
 
 from bot.sessions import ending, router, turn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crash_explore import Scenario
+from crash_walk import Scenario
 from crash_world import BOT, REPOSITORY, Outside, Post
 
 HELLO = f"<@{BOT}> "

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import crash_scenarios as scenarios
 import pytest
-from crash_explore import Explorer, Scenario, after_crashes, place, with_a_zombie
+from crash_explore import Explorer, after_crashes, place, with_a_zombie, with_faults
+from crash_walk import Scenario
 
 Record = Callable[[str, object], None]
 pytestmark = pytest.mark.proof("crash")
@@ -70,6 +71,24 @@ def test_two_crashes_at_any_two_points_lose_nothing_and_double_nothing(
     assert found.wrong == []
     assert found.tried >= 1500
     record_property("cases", found.tried - found.points)  # the single ones are counted above
+
+
+@pytest.mark.proof("outside")
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(each, marks=() if each in (scenarios.MENTION, scenarios.STOP) else pytest.mark.soak)
+        for each in scenarios.ALL
+    ],
+    ids=_name,
+)
+def test_any_one_call_outside_may_fail_in_any_way_and_all_is_done_once(
+    folder: Path, scenario: Scenario, record_property: Record
+) -> None:
+    """With a 5xx, with a 429, or with its answer lost, whether it reads or writes: only time is lost."""
+    found = with_faults(scenario, folder, ("refused", "limited", "lost"))
+    assert found.wrong == []
+    record_property("cases", found.tried)
 
 
 @pytest.mark.soak
