@@ -1,7 +1,7 @@
 """`make proof`: runs what tries to break the promises, and prints in one table how often it tried.
 
 A test that belongs here carries `@pytest.mark.proof("row")` with one of ROWS; each counts once, or as often
-as it says with `record_property("cases", n)`. Everything but the soak is part of `make test` as well.
+as it says with `record_property("cases", n)`. All but those marked `soak` are part of `make test` as well.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class Tally:
 def main(names: tuple[str, ...], write: bool, as_json: bool) -> None:
     """Run all rows, or only NAMES, and print the table. Exits with pytest's code."""
     tally = Tally()
-    options = ["-m", "proof", "-p", "no:cacheprovider", "-q", "--no-header", str(PAGE.parent)]
-    quiet = [*options, "-p", "no:terminal"] if as_json else options
-    code = int(pytest.main(quiet, plugins=[tally, Only(names)]))
+    options = ["-m", "proof", "-p", "no:cacheprovider", "-o", "addopts=--strict-markers"]
+    quiet = ["-p", "no:terminal"] if as_json else ["-q", "-ra", "--no-header"]
+    code = int(pytest.main([*options, *quiet, str(PAGE.parent)], plugins=[tally, Only(names)]))
     found = list(tally.rows())
     if as_json:
         click.echo(json.dumps({"rows": found, "exit": code}))

@@ -1,6 +1,7 @@
 """What a start after a crash does: DESIGN's rules of recovery, a rule a test.
 
-Its rules about a sandbox that outlives the bot have no test yet: no provider's sandbox does.
+Its rules 4 and 5 are about a sandbox that outlives the bot. None does so far: the only provider's die with
+it, as `test_sandboxes_die_with_the_bot_and_the_next_one_tidies_up` in `test_sandbox_life.py` shows.
 """
 
 from __future__ import annotations

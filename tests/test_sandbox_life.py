@@ -94,6 +94,7 @@ def dead_bots_data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.proof("recovery")
 async def test_sandboxes_die_with_the_bot_and_the_next_one_tidies_up(dead_bots_data: Path) -> None:
     assert len(list((dead_bots_data / "sandboxes").iterdir())) == 2
     async with a_provider(dead_bots_data) as provider:
