@@ -51,7 +51,10 @@ COMMANDS = dict(leaves(cli))
 
 def values(command: click.Command) -> Iterator[click.Parameter]:
     """The parameters that take a value."""
-    return (each for each in command.params if not (isinstance(each, click.Option) and each.is_flag))
+    flags = [
+        each for each in command.params if isinstance(each, click.Option) and (each.is_flag or each.count)
+    ]
+    return (each for each in command.params if each not in flags)
 
 
 def invocation(path: Path_, wrong: click.Parameter, value: str, good: str) -> list[str]:

@@ -42,7 +42,7 @@ async def answer_first(self, body, next):
     self._spawn(later())
     return BoltResponse(status=200, body="")
 
-async def not_yet(self, effect_id):
+async def not_yet(self, *given):
     return True
 
 async def afterwards(self, effect_id, result=None):
@@ -50,7 +50,8 @@ async def afterwards(self, effect_id, result=None):
     return await done(self, effect_id, result)
 
 SlackEdge._before_authorize = answer_first
-SessionFile.effect_sending, SessionFile.effect_done = not_yet, afterwards
+SessionFile.effect_sending = SessionFile.send_of_turn = not_yet
+SessionFile.effect_done = afterwards
 """
 
 

@@ -285,7 +285,7 @@ class Rooms:
         if parts:
             self.services[str(what[0])] = parts
         else:
-            self.providers += what  # type: ignore[arg-type]
+            self.providers.append(what[0])  # type: ignore[arg-type]  # and beside it what it is bounded by
 
 
 @pytest.fixture

@@ -102,8 +102,8 @@ async def test_a_stop_means_the_one_that_begins_meanwhile_and_not_those_behind_i
     await shows(botty, second, "Queued: 1 request")
     look = SessionFile.stop_first
 
-    async def then_it_begins(self: SessionFile, by: str, said_at: float | None = None) -> Any:
-        found = await look(self, by, said_at)
+    async def then_it_begins(self: SessionFile, *given: Any) -> Any:
+        found = await look(self, *given)
         if found is None:
             await first.stop()
             await until(botty, lambda: gates.reached("lease"))

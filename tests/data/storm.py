@@ -82,18 +82,23 @@ class Storm:
             for number in range(3):
                 await file.append([NewEvent("agent.text", {"text": "y" * 700 * number}, prompt)], self.epoch)
             await file.stage(prompt, "collect", time.time())
-            await self.outside(file, "git.push", f"push:{prompt}")
+            await self.outside(file, "git.push", f"push:{prompt}", prompt)
             final = NewEffect("thread.post", f"final:{prompt}", {"kind": "final", "prompt_id": prompt})
             events = [NewEvent("turn.finished", {}, prompt)]
             await file.finish(prompt, self.epoch, "done", events, [final], {"title": "T"}, "done")
             await self.outside(file, final.kind, final.key)
             return True
 
-    async def outside(self, file: Any, kind: str, key: str) -> None:
+    async def outside(self, file: Any, kind: str, key: str, prompt: int | None = None) -> None:
+        """A turn's own effect, with its prompt, or a post to the thread."""
         if self.call_first:
             tell("call", file.name, kind, key)
-        row = await file.effect_plan(kind, key, {})
-        await file.effect_sending(row["id"])
+        if prompt is None:
+            row = await file.effect_plan(kind, key, {})
+            await file.effect_sending(row["id"])
+        else:
+            row = await file.plan_of_turn(prompt, self.epoch, kind, key, {})
+            await file.send_of_turn(prompt, self.epoch, row["id"])
         if not self.call_first:
             tell("call", file.name, kind, key)
         await file.effect_done(row["id"], {"seen": True})
