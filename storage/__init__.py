@@ -5,7 +5,7 @@ from storage.errors import StorageError, Unusable
 from storage.folder import DataFolder
 from storage.index import IndexFile, Rebuilt
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent
-from storage.prompts import Accepted, NewPrompt
+from storage.prompts import Accepted, NewPrompt, Outcome, Stop, Stopped
 from storage.secret import Secret
 from storage.session_file import SessionFile, Thread
 from storage.session_store import NoSession, SessionStore
@@ -23,11 +23,14 @@ __all__ = [
     "NewEvent",
     "NewPrompt",
     "NoSession",
+    "Outcome",
     "Rebuilt",
     "Secret",
     "SessionFile",
     "SessionStore",
     "StateFile",
+    "Stop",
+    "Stopped",
     "StorageError",
     "Thread",
     "Unusable",

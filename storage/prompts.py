@@ -71,6 +71,29 @@ class Outcome:
         tx.effects(self.effects)
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A stop, and who said it.
+
+    `key` names it: heard again, it is not meant for what has begun since. `at` (seconds) is given for one
+    that is heard late: it concerns only what had begun by then; with `by_messages` what had been said by
+    then, by the clock of the messages, since ours is known to be wrong.
+    """
+
+    by: str
+    key: str = ""
+    at: float | None = None
+    by_messages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`planned` is the prompt whose turn has to end now; `anything` whether the stop was meant for any."""
+
+    planned: Row | None
+    anything: bool
+
+
 def prompt_row(row: Row) -> Row:
     return decoded(row, "author")
 
@@ -264,32 +287,46 @@ def _close_effects_of(tx: Tx, prompt_id: int) -> None:
     )
 
 
-def settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome, idle: bool) -> bool:
-    """queued or waiting -> failed or stopped, for one that will not run (again)."""
-    changed = tx.execute(
-        """UPDATE prompts SET state = ?, finished_at = ? WHERE id = ? AND state IN ('queued', 'waiting')
-           AND NOT (? AND EXISTS (SELECT 1 FROM prompts WHERE state IN ('running', 'waiting')))""",
-        *(state, tx.now, prompt_id, idle),
-    )
-    if changed:
-        _close_effects_of(tx, prompt_id)
-        outcome.write(tx, prompt_id)
-    return changed > 0
+def _settle(tx: Tx, prompt_id: int, state: str, outcome: Outcome) -> None:
+    """End one that is queued and will not run (again)."""
+    tx.execute("UPDATE prompts SET state = ?, finished_at = ? WHERE id = ?", state, tx.now, prompt_id)
+    _close_effects_of(tx, prompt_id)
+    outcome.write(tx, prompt_id)
 
 
-def stop_first(tx: Tx, by: str, said_at: float | None, by_messages: bool) -> Row | None:
-    """Read and planned in one transaction, so that no stop is ever owed by a turn that has ended."""
-    row = tx.one(
-        """SELECT * FROM prompts WHERE state IN ('running', 'waiting') AND (?1 IS NULL OR coalesce(
-             iif(?2, CAST(message_ts AS REAL), NULL),
-             (SELECT min(started_at) FROM turns WHERE prompt_id = prompts.id), accepted_at) <= ?1)
-           ORDER BY id LIMIT 1""",
-        *(said_at, by_messages),
+def stop(tx: Tx, said: Stop, ending: Callable[[Row, str | None], Outcome]) -> Stopped:
+    """Heard, looked and carried out in one transaction: no crash and no beginning comes between."""
+    if said.key and not _heard_first(tx, said.key):
+        return Stopped(None, True)
+    row = tx.one(f"{_MEANT} AND {_BEGUN} ORDER BY id LIMIT 1", said.at, said.by_messages)
+    if row is not None:
+        tx.effect(NewEffect("turn.stop", f"stop:{row['id']}", {"by": said.by, "prompt_id": row["id"]}))
+        return Stopped(prompt_row(row), True)
+    queued = tx.rows(f"{_MEANT} AND state = 'queued' ORDER BY id", said.at, said.by_messages)
+    session = tx.one("SELECT repository FROM session") or {"repository": None}
+    for each in queued:
+        _settle(tx, each["id"], "stopped", ending(prompt_row(each), session["repository"]))
+    return Stopped(None, bool(queued))
+
+
+# Those that a stop heard late may mean: what had begun, or had been said, by the time it was said.
+_MEANT = """SELECT * FROM prompts WHERE (?1 IS NULL OR coalesce(
+    iif(?2, CAST(message_ts AS REAL), NULL),
+    (SELECT min(started_at) FROM turns WHERE prompt_id = prompts.id), accepted_at) <= ?1)"""
+# One whose push was begun before a crash is to be finished, by its turn, and not ended as if nothing were.
+_BEGUN = """(state IN ('running', 'waiting') OR (state = 'queued' AND EXISTS (
+    SELECT 1 FROM effects WHERE kind = 'git.push' AND key = 'push:' || prompts.id)))"""
+
+
+def _heard_first(tx: Tx, key: str) -> bool:
+    """Whether a stop is heard for the first time; a row that owes nothing remembers it."""
+    return bool(
+        tx.execute(
+            """INSERT INTO effects (kind, key, intent, state, created_at, updated_at)
+               VALUES ('turn.stop.heard', ?, '{}', 'done', ?, ?) ON CONFLICT (kind, key) DO NOTHING""",
+            *(clean(key), tx.now, tx.now),
+        )
     )
-    if row is None:
-        return None
-    tx.effect(NewEffect("turn.stop", f"stop:{row['id']}", {"by": by, "prompt_id": row["id"]}))
-    return prompt_row(row)
 
 
 def answer(tx: Tx, prompt_id: int, repository: str, outcome: Outcome) -> bool:

@@ -19,7 +19,7 @@ from storage.engine import Executor, File, Row, value
 from storage.errors import Unusable, explaining_os
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent, Tx, decoded, dump
 from storage.migrations import Schema, session_schema
-from storage.prompts import Accepted, NewPrompt, Outcome, Planned, prompt_row
+from storage.prompts import Accepted, NewPrompt, Outcome, Planned, Stop, Stopped, prompt_row
 
 FINAL = frozenset({"done", "failed", "stopped"})
 UNFINISHED = frozenset({"queued", "running", "waiting"})
@@ -171,33 +171,12 @@ class SessionFile(Ledger):
         outcome = Outcome(events, effects)
         return await self._write(lambda tx: moves.answer(tx, prompt_id, repository, outcome))
 
-    async def settle(
-        self,
-        prompt_id: int,
-        state: str,
-        events: Sequence[NewEvent] = (),
-        effects: Sequence[NewEffect] = (),
-        message: str | None = None,
-        *,
-        idle: bool = False,
-    ) -> bool:
-        """End a queued or waiting prompt without a turn: stopped, or failed too often. False: was neither.
+    async def stop(self, said: Stop, ending: Callable[[Row, str | None], Outcome]) -> Stopped:
+        """Plan the stop (`turn.stop`) of what runs or waits; where nothing does, end all that is queued.
 
-        `idle`: only while no prompt runs or waits for an answer; False as well when one does.
+        `ending` makes the end of one of those from its row and the session's repository.
         """
-        _require(state)
-        outcome = Outcome(events, effects, message=message)
-        return await self._write(lambda tx: moves.settle(tx, prompt_id, state, outcome, idle))
-
-    async def stop_first(
-        self, by: str, said_at: float | None = None, by_messages: bool = False
-    ) -> Row | None:
-        """Durably plan the stop (`turn.stop`) of the prompt that runs or waits, and return the prompt.
-
-        None, and nothing is planned: nothing runs or waits, or it first began after `said_at` (seconds).
-        `by_messages`: was said after it, by the clock of the messages, since ours is known to be wrong.
-        """
-        return await self._write(lambda tx: moves.stop_first(tx, by, said_at, by_messages))
+        return await self._write(lambda tx: moves.stop(tx, said, ending))
 
     async def requeue_running(self, epoch: int, counted: bool = True) -> list[Row]:
         """After a crash: what older boots left running is queued again, `interrupted` counted up if so."""

@@ -217,11 +217,6 @@ class StateFile(Ledger):
             )
         )
 
-    async def had_delivery(self, source: str, delivery_id: str) -> bool:
-        """Whether it was seen before; it stays as it is."""
-        sql = "SELECT 1 FROM deliveries WHERE source = ? AND id = ?"
-        return bool(await self._read(sql, source, delivery_id))
-
     async def forget_deliveries(self, before: float) -> int:
         return await self._write(lambda tx: tx.execute("DELETE FROM deliveries WHERE at < ?", before))
 

@@ -59,6 +59,7 @@ class Wires:
         self.commits = 0  # of all databases
         self.calls = 0  # to the outside, those that only read included
         self.fault: Fault | None = None
+        self.redelivery_seconds = 0.0
         self.news = asyncio.Event()  # the world may have something to deliver
 
     def outside(self, what: str, act: Callable[[], Any], intent: str = "") -> None:
@@ -166,6 +167,8 @@ class WireEdge(SlackEdge):
         await self._backfill.run()
         self.wires.world.connected = True
         told: set[str] = set()
+        if self.wires.world.deliveries:
+            await asyncio.sleep(self.wires.redelivery_seconds)
         while True:
             for each in list(self.wires.world.deliveries):
                 if not each.acknowledged and each.id not in told:

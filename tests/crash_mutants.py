@@ -24,7 +24,7 @@ from bot.slack.backfill import Backfill
 from bot.slack.edge import SlackEdge
 from bot.slack.outbox import Outbox
 from bot.slack.progress import Progress
-from storage import Ledger, SessionFile, StateFile, prompts
+from storage import Ledger, SessionFile, StateFile, Stop, Stopped, prompts
 
 Patch = tuple[Any, str, Any]
 
@@ -147,11 +147,17 @@ def _streams_left_open() -> list[Patch]:
 
 
 def _stop_forgotten() -> list[Patch]:
-    async def stop_first(self: SessionFile, by: str, said_at: float | None) -> Any:
-        found = await self.prompts(("running", "waiting"))
-        return found[0] if found else None
+    """Only the turn that runs hears of it."""
 
-    return [(SessionFile, "stop_first", stop_first)]
+    async def stop(self: SessionFile, said: Stop, ending: Any) -> Stopped:
+        found = await self.prompts(("running", "waiting"))
+        return Stopped(found[0] if found else None, bool(found))
+
+    return [(SessionFile, "stop", stop)]
+
+
+def _stop_heard_twice() -> list[Patch]:
+    return [(prompts, "_heard_first", lambda tx, key: True)]
 
 
 def _stop_ignored_after_a_crash() -> list[Patch]:
@@ -290,6 +296,7 @@ ALL = (
     Mutant("tries for ever", scenarios.ONE_TRY, _tries_for_ever),
     Mutant("leaves streams open", scenarios.MENTION, _streams_left_open),
     Mutant("forgets a stop", scenarios.STOP, _stop_forgotten),
+    Mutant("hears a stop twice", scenarios.STOP_AND_GO_ON, _stop_heard_twice),
     Mutant("ignores a stop after a crash", scenarios.STOP, _stop_ignored_after_a_crash),
     Mutant("writes the intent after the effect", scenarios.MENTION, _intent_behind),
     Mutant("does not look before a second try", scenarios.CLOSED, _no_look_before_a_second_try),

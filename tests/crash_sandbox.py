@@ -18,7 +18,7 @@ from bot import Lease, LeaseRequest, Process, Sandbox, hookimpl
 from bot.domain import CommitSha, SandboxId, SnapshotId
 from bot.git import TURN_REF, sandbox_side
 
-WAIT_SECONDS = 900.0
+WAIT_SECONDS = 120.0
 _NOWHERE = CommitSha("0" * 40)
 _CLONE = sandbox_side.clone("")[2]
 _SYNC = sandbox_side.sync("", _NOWHERE, None)[2]

@@ -57,6 +57,17 @@ STOP = Scenario(
     promise=lambda states: [] if states[0] == "stopped" else [f"what was stopped is {states[0]}"],
 )
 
+STOP_AND_GO_ON = Scenario(
+    "a stop with a request behind it",
+    [
+        (_always, lambda w: w.say(f"{HELLO}write a.txt and wait")),
+        (lambda w: bool(w.runs), lambda w: w.say("write b.txt and wait", _root(w))),
+        (lambda w: all(each.acknowledged for each in w.deliveries), lambda w: w.press_stop(_root(w))),
+    ],
+    redelivery_seconds=30.0,
+    promise=lambda states: [] if states == ["stopped", "done"] else [f"it ended as {states}"],
+)
+
 STOP_THEN_TWO = Scenario(
     "a stop, and then two more",
     [
@@ -124,4 +135,16 @@ LATE_POST = Scenario(
     ],
 )
 
-ALL = (MENTION, REPLY, PICKER, STOP, MERGED, SECOND_THOUGHTS, TWO_THREADS, GAP, CLOSED, ONE_TRY)
+ALL = (
+    MENTION,
+    REPLY,
+    PICKER,
+    STOP,
+    STOP_AND_GO_ON,
+    MERGED,
+    SECOND_THOUGHTS,
+    TWO_THREADS,
+    GAP,
+    CLOSED,
+    ONE_TRY,
+)

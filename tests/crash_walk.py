@@ -47,6 +47,7 @@ class Scenario:
     limits: dict[str, int] = field(default_factory=dict)
     asks: bool = False  # which repository is meant
     redelivers: bool = True  # False: Slack gave up, and what was missed has to be read back
+    redelivery_seconds: float = 0.0  # until Slack tells again what was not acknowledged before a start
     promise: Callable[[list[str]], list[str]] = lambda states: []  # of the prompts' last states, in order
 
 
@@ -74,6 +75,7 @@ class Walk:
         limits, asks = self._scenario.limits, self._scenario.asks
         with wired(self._folder, self._world, self._hit, limits, asks) as self._bot, _clock(loop):
             self._bot.wires.fault = self.fault
+            self._bot.wires.redelivery_seconds = self._scenario.redelivery_seconds
             if not self._scenario.redelivers:
                 self._world.give_up()
             stalled: list[str] = []

@@ -35,6 +35,7 @@ def _name(scenario: Scenario) -> str:
         (scenarios.REPLY, ["done", "done"], [["a.txt", "b.txt"]]),
         (scenarios.PICKER, ["done"], [["a.txt"]]),
         (scenarios.STOP, ["stopped", "done"], [["a.txt", "b.txt"]]),
+        (scenarios.STOP_AND_GO_ON, ["stopped", "done"], [["a.txt", "b.txt"]]),
         (scenarios.MERGED, ["done", "done"], [["a.txt"], ["a.txt", "b.txt"]]),
         (scenarios.SECOND_THOUGHTS, ["done", "done", "removed"], [["a.txt", "d.txt"]]),
         (scenarios.TWO_THREADS, ["done", "done"], [["a.txt"], ["b.txt"]]),

@@ -10,7 +10,6 @@ import pytest
 from session_kit import BUSY, Gates, assert_clean, finals, prompts, shows, until
 
 from bot.testing import Botty
-from storage import SessionFile
 
 
 @pytest.fixture
@@ -88,35 +87,6 @@ async def test_a_request_that_waits_for_its_turn_elsewhere_can_be_stopped(botty:
     assert await botty.pulls() == []
     assert [row["state"] for row in await prompts(botty, second)] == ["stopped"]
     await assert_clean(botty, second)
-
-
-async def test_a_stop_means_the_one_that_begins_meanwhile_and_not_those_behind_it(
-    botty: Botty, gates: Gates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing runs when the stop looks; before it has ended what is queued, the first of them has begun."""
-    first = await botty.say(BUSY)
-    await shows(botty, first, "Wait 60 seconds")
-    gates.shut("lease")
-    second = await botty.say('create b.txt with "b"')
-    await second.say('create c.txt with "c"')
-    await shows(botty, second, "Queued: 1 request")
-    look = SessionFile.stop_first
-
-    async def then_it_begins(self: SessionFile, *given: Any) -> Any:
-        found = await look(self, *given)
-        if found is None:
-            await first.stop()
-            await until(botty, lambda: gates.reached("lease"))
-        return found
-
-    monkeypatch.setattr(SessionFile, "stop_first", then_it_begins)
-    await second.say("stop")
-    await shows(botty, second, "Stopped")
-    gates.open("lease")
-    await botty.idle()
-    assert [row["state"] for row in await prompts(botty, second)] == ["stopped", "done"]
-    texts = [post.text for post in finals(await second.by_bot())]
-    assert ["Stopped" in texts[0], "Done." in texts[1]] == [True, True]
 
 
 async def test_a_stop_that_is_delivered_again_later_is_not_meant_for_what_has_begun_since(

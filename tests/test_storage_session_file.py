@@ -7,10 +7,23 @@ import sqlite3
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage import Accepted, Executor, NewArtifact, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError
+from storage import (
+    Accepted,
+    Executor,
+    NewArtifact,
+    NewEffect,
+    NewEvent,
+    NewPrompt,
+    Outcome,
+    SessionFile,
+    Stop,
+    Stopped,
+    StorageError,
+)
 from storage.session_file import create_session_file
 
 EPOCH = 5
@@ -382,15 +395,46 @@ async def test_a_finish_that_cannot_be_written_whole_is_not_written_at_all(sessi
     assert await everything(session) == before
 
 
-async def test_settling_ends_what_does_not_run_and_only_that(session: SessionFile) -> None:
+def gone(row: dict[str, Any], repository: str | None) -> Outcome:
+    """The end of a prompt that is stopped while it is queued."""
+    bye = NewEffect("slack.post", f"bye:{row['id']}", {})
+    return Outcome([NewEvent("turn.stopped", {}, row["id"])], [bye], message="Stopped.")
+
+
+async def test_a_stop_ends_all_that_is_queued_where_nothing_has_begun(session: SessionFile) -> None:
     first, second = await accept(session, "a", "b")
+    assert await session.stop(Stop("U2"), gone) == Stopped(None, True)
+    assert await states(session) == ["stopped", "stopped"]
+    assert (await types(session))[-2:] == ["turn.stopped", "turn.stopped"]
+    assert [e["key"] for e in await session.effects()] == [f"bye:{first}", f"bye:{second}"]
+    assert await session.stop(Stop("U2"), gone) == Stopped(None, False)
+
+
+async def test_a_stop_that_is_heard_again_changes_nothing_whatever_it_found_before(
+    session: SessionFile,
+) -> None:
+    [first] = await accept(session, "a")
     await session.claim(EPOCH)
-    assert not await session.settle(first, "stopped")
-    event = NewEvent("turn.stopped", {}, second)
-    assert await session.settle(second, "stopped", [event], [NewEffect("slack.post", "bye", {})], "Stopped.")
-    assert not await session.settle(second, "failed")
-    assert await states(session) == ["running", "stopped"]
-    assert (await types(session))[-1] == "turn.stopped"
+    assert (await session.stop(Stop("U2", "C1:9.9"), gone)).planned is not None
+    await session.finish(first, EPOCH, "stopped")
+    assert await session.stop(Stop("U2", "C1:9.8"), gone) == Stopped(None, False)
+    await accept(session, "b")
+    await session.claim(EPOCH)
+    for key in ("C1:9.9", "C1:9.8"):
+        assert await session.stop(Stop("U2", key), gone) == Stopped(None, True)
+    assert await states(session) == ["stopped", "running"]
+    assert await session.effects(("pending", "sending")) == []
+
+
+async def test_a_stop_of_one_whose_push_was_begun_is_left_to_its_turn(session: SessionFile) -> None:
+    """It was cut off and waits for a slot; that it had not begun would be untrue."""
+    [first] = await accept(session, "a")
+    await session.claim(EPOCH)
+    await session.plan_of_turn(first, EPOCH, "git.push", f"push:{first}", {})
+    await session.requeue_running(EPOCH + 1)
+    planned = (await session.stop(Stop("U2"), gone)).planned
+    assert planned is not None
+    assert (planned["id"], await states(session)) == (first, ["queued"])
 
 
 # -- after a crash ------------------------------------------------------------------------------------
@@ -623,13 +667,11 @@ async def test_all_that_was_promised_is_flushed_and_only_events_and_stages_are_n
         (session.append([event]), normal),
         (session.set_lease(None), full),
         (session.append([event]), normal),
-        (session.settle(1, "stopped"), full),
-        (session.append([event]), normal),
         (session.remove("slack", "a"), full),
         (session.append([event]), normal),
         (session.join(1, "U1", "Ann", {}), full),
         (session.append([event]), normal),
-        (session.stop_first("U1"), full),
+        (session.stop(Stop("U1"), gone), full),
         (session.append([event]), normal),
         (session.hand_back(1, EPOCH, False), full),
         (session.append([event]), normal),
@@ -676,9 +718,8 @@ async def test_a_stop_is_planned_for_what_runs_or_waits_and_never_after_its_end(
     session: SessionFile,
 ) -> None:
     [first] = await accept(session, "a")
-    assert await session.stop_first("U2") is None, "a queued prompt has not begun"
     await session.claim(EPOCH)
-    stopped = await session.stop_first("U2")
+    stopped = (await session.stop(Stop("U2"), gone)).planned
     assert stopped is not None
     assert (stopped["id"], stopped["state"], stopped["author"]) == (
         first,
@@ -689,16 +730,16 @@ async def test_a_stop_is_planned_for_what_runs_or_waits_and_never_after_its_end(
     assert (effect["kind"], effect["key"]) == ("turn.stop", f"stop:{first}")
     assert effect["intent"] == {"by": "U2", "prompt_id": first}
     await session.finish(first, EPOCH, "stopped")
-    assert await session.stop_first("U2") is None
+    assert await session.stop(Stop("U2"), gone) == Stopped(None, False)
     assert await session.idle()
 
 
 async def test_a_waiting_prompt_is_stopped_and_the_stop_outlives_the_asking(session: SessionFile) -> None:
     [first] = await accept(session, "a")
     await session.claim(EPOCH)
-    assert await session.stop_first("U2") is not None
+    assert (await session.stop(Stop("U2"), gone)).planned is not None
     await session.wait(first, EPOCH)
-    stopped = await session.stop_first("U3")
+    stopped = (await session.stop(Stop("U3"), gone)).planned
     assert stopped is not None
     assert stopped["state"] == "waiting"
     [effect] = await session.effects(("pending",))
@@ -711,12 +752,13 @@ async def test_a_stop_heard_late_spares_what_began_after_it_was_said(
     await accept(session, "a")
     clock.at = 2000.0
     await session.claim(EPOCH)
-    assert await session.stop_first("U2", said_at=1999.0) is None
+    assert await session.stop(Stop("U2", at=1999.0), gone) == Stopped(None, False)
     assert await session.effects() == []
     clock.at = 3000.0
     await session.requeue_running(EPOCH + 1)
     await session.claim(EPOCH + 1)
-    assert await session.stop_first("U2", said_at=2000.0) is not None, "being taken up again is no beginning"
+    again = await session.stop(Stop("U2", at=2000.0), gone)
+    assert again.planned is not None, "being taken up again is no beginning"
 
 
 # -- what an ended turn leaves ------------------------------------------------------------------------
@@ -753,19 +795,13 @@ async def test_a_turn_that_only_asks_keeps_what_it_owes(session: SessionFile) ->
     assert [e["state"] for e in await session.effects()] == ["pending"]
 
 
-@pytest.mark.parametrize("end", ["remove", "settle"])
-async def test_a_prompt_that_ends_without_running_takes_its_own_stop_with_it(
-    session: SessionFile, end: str
-) -> None:
+async def test_a_prompt_that_ends_without_running_takes_its_own_stop_with_it(session: SessionFile) -> None:
     first, second = await accept(session, "a", "b")
     await session.claim(EPOCH)
     await session.wait(first, EPOCH)
-    await session.stop_first("U2")
+    await session.stop(Stop("U2"), gone)
     await session.effect_plan("turn.stop", f"stop:{second}", {"by": "U2", "prompt_id": second})
-    if end == "remove":
-        assert await session.remove("slack", "a") == "removed"
-    else:
-        assert await session.settle(first, "stopped")
+    assert await session.remove("slack", "a") == "removed"
     assert [e["state"] for e in await session.effects()] == ["failed", "pending"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bot.domain import Artifact, EventType, Prompt, PromptState, PullRequest
-from storage import NewArtifact, NewEffect, NewEvent, SessionFile
+from storage import NewArtifact, NewEffect, NewEvent, Outcome, SessionFile
 
 
 @dataclass(slots=True)
@@ -63,23 +63,14 @@ async def write_ending(file: SessionFile, ending: Ending, epoch: int, seconds: f
     )
 
 
-async def write_stop_of_queued(file: SessionFile, prompt: Prompt, by: str, now: float) -> bool:
-    """End a prompt that has not begun, with its final message, in one transaction.
-
-    False: it has begun, or one of its thread has, and that is what a stop is about.
-    """
+def stop_of_queued(prompt: Prompt, by: str, repository: str | None, now: float) -> Outcome:
+    """The end of a prompt that is stopped while it waits, with its final message."""
     ending = Ending(prompt)
-    ending.stop(by, "It had not begun yet.")
-    waited = max(0.0, now - prompt.accepted_at)
-    facts = _facts(ending, (await file.session())["repository"], waited)
-    return await file.settle(
-        prompt.id,
-        PromptState.STOPPED,
-        events=_events(ending),
-        effects=[NewEffect("thread.post", f"final:{prompt.id}", facts)],
-        message=ending.kept,
-        idle=True,
-    )
+    begun = prompt.attempt > 0  # and was cut off, or asked something
+    ending.stop(by, "Nothing was pushed." if begun else "It had not begun yet.")
+    facts = _facts(ending, repository, max(0.0, now - prompt.accepted_at))
+    final = NewEffect("thread.post", f"final:{prompt.id}", facts)
+    return Outcome(_events(ending), [final], message=ending.kept)
 
 
 def withdrawn(prompt_id: int) -> NewEffect:

@@ -15,20 +15,28 @@ from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
 from bot.sessions.damage import tell_unusable
-from bot.sessions.ending import withdrawn, write_stop_of_queued
+from bot.sessions.ending import stop_of_queued, withdrawn
 from bot.sessions.house import House
 from bot.sessions.rows import prompt_of
 from bot.sessions.slots import Slots
 from bot.sessions.worker import SessionWorker
-from storage import Accepted, NewEffect, NewEvent, NewPrompt, SessionFile, StorageError, Unusable
+from storage import (
+    Accepted,
+    NewEffect,
+    NewEvent,
+    NewPrompt,
+    Outcome,
+    SessionFile,
+    Stop,
+    StorageError,
+    Unusable,
+)
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 UNFINISHED = ("queued", "running", "waiting")
 OWED = ("pending", "sending")
-_STOP = "stop"  # deliveries of this source are stops that were carried out
-_REPEATED_SECONDS = 7 * 86400.0  # nobody sends a stop again after that
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,6 @@ class Sessions:
 
         Returns the sessions that may owe the outside something, for the edges to look after.
         """
-        await self.house.state.forget_deliveries(self.house.now() - _REPEATED_SECONDS)
         taken_up = []
         for session in await self._owing():
             try:
@@ -140,32 +147,20 @@ class Sessions:
         async with self._lane(session):
             return self.house.store.exists(session)
 
-    async def stop(
-        self,
-        session: SessionId,
-        by: str,
-        said_at: float | None = None,
-        key: str = "",
-        by_messages: bool = False,
-    ) -> bool:
-        """Stop what runs or waits in a session. False when nothing did. Returns once the fence is on disk.
+    async def stop(self, session: SessionId, said: Stop) -> bool:
+        """Stop what runs or waits in a session. False when nothing did. Returns once the fence is on disk."""
 
-        `said_at` is given for a stop that is heard late: it concerns only what had started by then.
-        With `by_messages`, what had been said by then: our clock and that of the messages do not agree.
-        `key` names what was said: heard again, it is not meant for what has begun since.
-        """
+        def ending(row: Row, repository: str | None) -> Outcome:
+            return stop_of_queued(prompt_of(row, session), said.by, repository, self.house.now())
+
         async with self._lane(session):
             if not self.house.store.exists(session):
                 return False
-            if key and await self.house.state.had_delivery(_STOP, key):
-                return True
             async with self._marked(session), self.house.store.use(session) as file:
-                planned, stopped = await self._stop(file, by, said_at, by_messages)
-            if key and stopped:
-                await self.house.state.first_delivery(_STOP, key)
-        if planned is not None:
-            self._wake(session).stop(PromptId(planned["id"]))
-        return stopped
+                stopped = await file.stop(said, ending)
+        if stopped.planned is not None:
+            self._wake(session).stop(PromptId(stopped.planned["id"]))
+        return stopped.anything
 
     async def answer(self, session: SessionId, prompt: PromptId, repository: str, by: Person) -> bool:
         """Answer the open question of a prompt. False when it is not open any more."""
@@ -278,38 +273,12 @@ class Sessions:
                 await self.house.state.clear_if(name, _certainly)
         return found
 
-    async def _stop(
-        self, file: SessionFile, by: str, said_at: float | None, by_messages: bool
-    ) -> tuple[Row | None, bool]:
-        """What runs or waits, its stop planned; where nothing does, all that is queued is what is meant."""
-        stopped = False
-        for _ in range(2):  # again when one of them begins meanwhile: then that one is what runs
-            planned = await file.stop_first(by, said_at, by_messages)
-            if planned is not None:
-                return planned, True
-            stopped |= await self._stop_queued(file, by, said_at, by_messages)
-        return None, stopped
-
     def _exists(self, name: str) -> bool:
         """What cannot be told is for whoever opens it to say; the others are found all the same."""
         try:
             return self.house.store.exists(name)
         except StorageError:
             return True
-
-    async def _stop_queued(
-        self, file: SessionFile, by: str, said_at: float | None, by_messages: bool
-    ) -> bool:
-        """End what waits for a slot elsewhere, in its order, up to the first that has begun."""
-        stopped = False
-        for row in await file.prompts(("queued",)):
-            at = float(row["message_ts"] or 0) if by_messages else row["accepted_at"]
-            if said_at is None or at <= said_at:
-                prompt = prompt_of(row, SessionId(file.name))
-                if not await write_stop_of_queued(file, prompt, by, self.house.now()):
-                    break
-                stopped = True
-        return stopped
 
     def _bounded(self, text: str) -> str:
         """One that is too long is refused when its turn comes; no more of it is kept than shows that."""

@@ -17,7 +17,7 @@ from bot.sessions import Incoming, Sessions
 from bot.slack.intake import Deleted, Edited, Intake, Picked, Said, StopPressed, bot_user, read
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
-from storage import Unusable
+from storage import Stop, Unusable
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class Listener:
         except Denied as denied:
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, str(denied))
             return
-        stopped = await self._sessions.stop(session, pressed.user, said_at, pressed.key, by_messages)
+        said = Stop(pressed.user, pressed.key, said_at, by_messages)
+        stopped = await self._sessions.stop(session, said)
         if not stopped and pressed.thread_ts is not None and said_at is None:
             text = "Nothing is running in this thread."
             await self._whisper(pressed.channel, pressed.user, pressed.thread_ts, text)
