@@ -12,8 +12,8 @@ from bot.playground.github.gate import Handler
 
 TOKEN = "token"  # noqa: S105 - the name of it in a link
 _CLOSED = (
-    "This page opens from the playground's own page: follow a link there, or start at the address that "
-    "`threadsmith demo` printed."
+    "This page opens from the playground's own page: follow a link there, or start at the address that the "
+    "demo printed."
 )
 
 

@@ -65,7 +65,8 @@ class Frame:
     def _message(self, request: web.Request, status: int, words: str) -> web.StreamResponse:
         headline = "Nothing here" if status == 404 else "That did not work"
         words = "There is no page at this address." if words == "Not Found" else words
-        return self.render(request, "message.html", status=status, headline=headline, words=words)
+        text: dict[str, Any] = {"headline": headline, "words": words, "closed": status == 401}
+        return self.render(request, "message.html", status=status, **text)
 
     def viewer(self, request: web.Request) -> Account:
         """The person the page acts as: the one its link names (`?as=`), else the chosen one, else the first.
