@@ -15,7 +15,7 @@ from slack_sdk.web import async_base_client
 from bot.domain import SessionId, ThreadKey
 from bot.playground import people
 from bot.slack import outbox
-from bot.testing import Botty
+from bot.testing import Botty, Post, Thread
 from storage import NewEffect
 
 pytestmark = pytest.mark.proof("outside")
@@ -119,6 +119,30 @@ async def test_facts_nobody_can_render_hold_up_nothing_behind_them(botty: Botty)
     *_, first, second = await thread.by_bot()
     assert "cannot put into words" in first.text
     assert second.text.startswith("Queued")
+
+
+async def test_an_update_nobody_can_render_holds_up_nothing_behind_it(botty: Botty) -> None:
+    """A plain sentence takes the place of the post it changes, and the next post is sent."""
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    async with botty.bot.house.store.use(key.session_id) as file:
+        even = NewEffect("thread.post", "even:1", {"kind": "queued", "position": 1})
+        odd = NewEffect("thread.update", "even:1:more", {"kind": "of the future", "of": "even:1"})
+        of_nothing = NewEffect("thread.update", "lost:more", {"kind": "of the future"})
+        last = NewEffect("thread.post", "even:2", {"kind": "queued", "position": 2})
+        async with botty.bot.house.state.marking(key.session_id):
+            await file.record(effects=[even, odd, of_nothing, last])
+    *_, first, second = await until(botty, lambda: posts_with(thread, "cannot put into words", "Queued"))
+    assert "cannot put into words" in first.text
+    assert second.text.startswith("Queued")
+
+
+async def posts_with(thread: Thread, *words: str) -> list[Post]:
+    """The bot's posts, once the last of them say this, one each."""
+    posts = await thread.by_bot()
+    last = posts[-len(words) :]
+    return posts if all(word in post.text for word, post in zip(words, last, strict=True)) else []
 
 
 # -- what must not be said twice, nor be lost -----------------------------------------------------------

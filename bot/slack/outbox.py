@@ -182,7 +182,7 @@ class Outbox:
         facts = row["intent"]
         if row["kind"] == "thread.update":
             await file.effect_sending(row["id"])
-            return await self._update(file, session, (await file.effect(row["id"]))["intent"])
+            return await self._update(file, session, await file.effect(row["id"]))
         final = facts["kind"] == "final"
         if final:
             closing = self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
@@ -214,14 +214,15 @@ class Outbox:
         return {"ts": answer["ts"]}
 
     async def _update(
-        self, file: Ledger, session: Mapping[str, Any], facts: Mapping[str, Any]
+        self, file: Ledger, session: Mapping[str, Any], row: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Change an earlier post; safe to repeat. Nothing to do when that post never got out."""
-        posts = [e for e in await file.effects(kind_prefix="thread.post") if e["key"] == facts["of"]]
+        of = row["intent"].get("of")
+        posts = [e for e in await file.effects(kind_prefix="thread.post") if e["key"] == of]
         ts = (posts[0]["result"] or {}).get("ts") if posts else None
         if ts is None:
             return {}
-        text, blocks = render(facts)
+        text, blocks = _rendered(row)
         await self._call_with_blocks(
             "chat.update", {"channel": session["channel"], "ts": ts, "text": text}, blocks
         )
