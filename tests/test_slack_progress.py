@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from session_kit import BUSY, assert_clean, calls, fault, shows, until
+from slack_sdk.errors import SlackApiError
 
-from bot.domain import ThreadKey
+from bot.domain import EventType, ThreadKey
 from bot.playground import people
-from bot.testing import Botty
+from bot.slack import progress, stream_chunks
+from bot.testing import Botty, Thread
+from storage import NewEvent
 
 
 async def test_a_stream_that_slack_ended_is_replaced(botty: Botty) -> None:
@@ -117,3 +121,85 @@ async def test_no_orphan_is_looked_for_while_a_stream_is_being_opened(
 
 async def waited_for(botty: Botty, thread: ThreadKey) -> bool:
     return bool(botty.bot.progress.opening(thread)._waiters)
+
+
+@pytest.mark.proof("outside")
+@pytest.mark.parametrize("kind", ["server_error", "rate_limited"])
+async def test_what_the_agent_said_is_shown_whole_after_any_number_of_failures(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What a turn may say live is counted once, however often Slack has to be asked."""
+    monkeypatch.setattr(stream_chunks, "_TURN_LIMIT", 2000)
+    monkeypatch.setattr(progress, "_LONGEST_PAUSE_SECONDS", 0.01)
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    await fault(botty, "chat.appendStream", kind, 6)
+    await says(botty, thread, "word " * 120 + "end of it.")
+    await shows(botty, thread, "end of it.")
+    await says(botty, thread, "And one word more.")
+    shown = await shows(botty, thread, "And one word more.")
+    assert "said more than is shown" not in shown.everything
+    assert shown.text.count("end of it.") == 1
+    await thread.stop()
+    await thread.final()
+    await assert_clean(botty, thread)
+
+
+@pytest.mark.proof("outside")
+async def test_what_slack_will_never_show_holds_up_nothing_behind_it(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left out of the live view; what comes next is shown."""
+    client = botty.bot.progress.client
+    real = client.api_call
+
+    async def refusing(method: str, **arguments: Any) -> Any:
+        if method == "chat.appendStream" and "unspeakable" in str(arguments):
+            data = {"ok": False, "error": "invalid_arguments"}
+            raise SlackApiError("no", SimpleNamespace(data=data, status_code=200, headers={}))
+        return await real(method, **arguments)
+
+    monkeypatch.setattr(client, "api_call", refusing)
+    thread = await botty.say(BUSY)
+    await shows(botty, thread, "Wait 60 seconds")
+    await says(botty, thread, "Something unspeakable.")
+    await until(botty, lambda: all_read(botty, thread))
+    await says(botty, thread, "One word more.")
+    assert "unspeakable" not in (await shows(botty, thread, "One word more.")).everything
+    await thread.stop()
+    await thread.final()
+    await assert_clean(botty, thread)
+
+
+def test_much_that_waited_for_slack_goes_out_in_pieces_it_takes() -> None:
+    """Nothing is lost where texts and steps alternate, and no message is longer than Slack takes."""
+    events: list[dict[str, Any]] = []
+    for number in range(6):
+        events.append({"type": "agent.text", "data": {"text": f"<{number}>" + "x" * 5000}})
+        tool = {"tool_id": str(number), "title": f"Step {number}", "status": "completed"}
+        events.append({"type": "tool.finished", "data": tool})
+    writer, unsent, parts = stream_chunks.ChunkWriter(), [], []
+    for event in events:
+        unsent = writer.chunks([event], unsent)
+    while unsent:
+        parts.append(stream_chunks.first_of(unsent))
+        del unsent[: len(parts[-1])]
+    assert all(stream_chunks.characters(part) <= 11_000 for part in parts)
+    told = [chunk.get("text", chunk.get("title"))[:6] for part in parts for chunk in part]
+    assert told == [said for n in range(6) for said in (f"<{n}>xxx", f"Step {n}")]
+
+
+async def says(botty: Botty, thread: Thread, text: str) -> None:
+    """As if the agent had said it."""
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    async with botty.bot.house.store.use(key.session_id) as file:
+        [prompt] = await file.prompts(("running",))
+        await file.record([NewEvent(EventType.AGENT_TEXT, {"text": text}, prompt["id"])])
+
+
+async def all_read(botty: Botty, thread: Thread) -> bool:
+    """The viewer has dealt with all there is."""
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    viewer = botty.bot.progress._viewers[key.session_id]
+    async with botty.bot.house.store.use(key.session_id) as file:
+        return not await file.events(viewer._cursor, 1) and not viewer._unsent

@@ -24,7 +24,7 @@ from bot.errors import UserError
 from bot.sessions import Sessions
 from bot.slack.calls import UNREACHABLE, Outcome, answer_of, outcome, pause_after, reason, repeatable
 from bot.slack.pace import Pacer
-from bot.slack.stream_chunks import Chunk, ChunkWriter
+from bot.slack.stream_chunks import TEXT_LIMIT, Chunk, ChunkWriter, characters, first_of
 from bot.slack.stream_ends import NO_STREAM, busy_steps, end_stream
 from bot.slack.workspace import SlackWorkspace
 from storage import StorageError
@@ -32,8 +32,8 @@ from storage import StorageError
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.4
+_LONGEST_PAUSE_SECONDS = 15.0  # while Slack fails
 _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, appends or not
-_STREAM_CHARACTERS = 11_000  # of text in one message; Slack refuses more than 12 000
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
 _ENDS = frozenset(
@@ -207,6 +207,11 @@ class Viewer:
         self._lost = False  # that was so at least once
         self._before = "0"  # newer than this is any stream that is to come
         self._writer = ChunkWriter()
+        self._unsent: list[Chunk] = []  # rendered once, kept until Slack has them
+        self._pause = _TICK_SECONDS
+        self._ended = False  # all of the turn was read
+        self._asks = False  # with a question
+        self._more = False  # and something came after it
         self._failed = False
         self._task = asyncio.create_task(self._run(), name=f"progress {session}")
 
@@ -225,35 +230,43 @@ class Viewer:
             await self._task
 
     async def _run(self) -> None:
-        more = False
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                ended, more = await self._look()
-            except UNREACHABLE as error:
-                log.warning("session %s: progress not shown (%s)", self._session_id, reason(error))
-                self._note_refusal(error)
-                ended = False
-            except UserError as error:  # whether there is a stream already cannot be seen now
-                log.warning("session %s: progress not shown (%s)", self._session_id, error)
-                self._news.set()
-                ended = False
-            except StorageError:  # the outbox says what there is to say
-                log.exception("session %s: progress cannot be read", self._session_id)
-                ended = True
-            if ended or self._author is None or self._hurry.is_set():
-                break
+        while not await self._shown():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), _TICK_SECONDS)
+                await asyncio.wait_for(self._hurry.wait(), self._pause)
         await self._close_stream()
         await self._close_lost()
         self._progress.forget(self._session_id, self)
-        if more:
+        if self._more or self._news.is_set():
             self._progress.notify(self._session_id, self._cursor + 50)
 
-    async def _look(self) -> tuple[bool, bool]:
-        """Show the events since the cursor: whether the turn has ended, and whether more came after it."""
+    async def _shown(self) -> bool:
+        """Show what is new: whether that was all, or all there is time for."""
+        await self._news.wait()
+        self._news.clear()
+        try:
+            await self._look()
+        except (*UNREACHABLE, UserError) as error:  # or whether there is a stream already cannot be seen now
+            self._note_refusal(error)
+            return self._hurry.is_set()
+        except StorageError:  # the outbox says what there is to say
+            log.exception("session %s: progress cannot be read", self._session_id)
+            return True
+        self._pause = _TICK_SECONDS
+        return self._ended or self._author is None or self._hurry.is_set()
+
+    async def _look(self) -> None:
+        """Show the events since the cursor, up to the end of the turn."""
+        if not self._ended:
+            await self._read()
+        while self._unsent:
+            part = first_of(self._unsent)
+            await self._send_or_drop(part)
+            del self._unsent[: len(part)]
+        if self._asks:
+            await self._progress.status(self._session, "suspended")  # it is people's turn now
+
+    async def _read(self) -> None:
+        """Each event once: what is shown of a turn is counted, and Slack may have to be asked again."""
         async with self._progress.sessions.house.store.use(self._session_id) as file:
             events = await file.events(self._cursor, 500)
             self._session = await file.session()
@@ -263,16 +276,13 @@ class Viewer:
                 self._author = prompt["author"] if prompt else None
                 self._before = (prompt["message_ts"] if prompt else None) or self._session["thread_ts"]
                 await self._progress.status(self._session, "processing")
-        chunks = self._writer.chunks(turn)
-        if chunks:
-            await self._send(chunks)
-        ended = bool(turn) and turn[-1]["type"] in _ENDS
-        self._failed = ended and turn[-1]["type"] not in _WELL
-        if ended and turn[-1]["type"] == EventType.QUESTION_ASKED:
-            await self._progress.status(self._session, "suspended")  # it is people's turn now
+        self._unsent = self._writer.chunks(turn, self._unsent)
+        last = turn[-1]["type"] if turn else None
+        self._ended, self._asks = last in _ENDS, last == EventType.QUESTION_ASKED
+        self._failed = self._ended and last not in _WELL
         if events:
-            self._cursor = turn[-1]["seq"] if ended else events[-1]["seq"]
-        return ended, bool(events) and self._cursor < events[-1]["seq"]
+            self._cursor = turn[-1]["seq"] if self._ended else events[-1]["seq"]
+            self._more = self._cursor < events[-1]["seq"]
 
     def _of_running_turn(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Those events that belong to the turn on show, its end included; an older one is not shown."""
@@ -284,10 +294,19 @@ class Viewer:
             return []
         return events[starts[-1] :]
 
+    async def _send_or_drop(self, chunks: list[Chunk]) -> None:
+        """What Slack will never take holds up nothing behind it."""
+        try:
+            await self._send(chunks)
+        except UNREACHABLE as error:
+            if outcome(error) is not Outcome.REFUSED or reason(error) in NO_STREAM:
+                raise
+            log.warning("session %s: some progress is not shown (%s)", self._session_id, reason(error))
+
     async def _send(self, chunks: list[Chunk]) -> None:
-        size = _characters(chunks)
+        size = characters(chunks)
         is_old = time.monotonic() - self._stream_at > _STREAM_SECONDS
-        if self._stream_ts is not None and (is_old or self._stream_size + size > _STREAM_CHARACTERS):
+        if self._stream_ts is not None and (is_old or self._stream_size + size > TEXT_LIMIT):
             await self._close_stream()
         if self._stream_ts is None:
             await self._open_stream(chunks)
@@ -304,7 +323,7 @@ class Viewer:
     async def _append(self, chunks: list[Chunk]) -> None:
         await self._progress.appends.wait()
         await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
-        self._stream_size += _characters(chunks)
+        self._stream_size += characters(chunks)
 
     async def _open_stream(self, chunks: list[Chunk]) -> None:
         """With what may be said twice; the rest is added to it, since its opening's answer may be lost."""
@@ -319,7 +338,7 @@ class Viewer:
             if ts is None:
                 ts, rest = await self._start_stream(chunks[:first]), chunks[first:]
             self._stream_ts, self._stream_at, self._asked = ts, time.monotonic(), False
-            self._stream_size = _characters(chunks[:first])
+            self._stream_size = characters(chunks[:first])
             self._before = max(self._before, ts, key=float)
             self._progress.feeds(thread.channel, ts)
         if rest:
@@ -363,14 +382,14 @@ class Viewer:
         answer = (await answer_of(ask)).data
         return answer if isinstance(answer, dict) else {}
 
-    def _note_refusal(self, error: BaseException) -> None:
-        if reason(error) == "ratelimited":
+    def _note_refusal(self, error: Exception) -> None:
+        """What is unsent is tried again, less and less often while it fails."""
+        why = error if isinstance(error, UserError) else reason(error)
+        log.warning("session %s: progress not shown (%s)", self._session_id, why)
+        if why == "ratelimited":
             self._progress.appends.hold(pause_after(error, 1.0))
-        self._news.set()  # the cursor stayed, so the same events are tried again
-
-
-def _characters(chunks: Sequence[Chunk]) -> int:
-    return sum(len(chunk.get("text", "")) for chunk in chunks)
+        self._pause = pause_after(error, min(self._pause * 2, _LONGEST_PAUSE_SECONDS))
+        self._news.set()
 
 
 def _thread_of(session: Mapping[str, Any]) -> ThreadKey:

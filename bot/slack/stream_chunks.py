@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.domain import EventType
@@ -11,7 +11,7 @@ from bot.slack.text import harmless, shorten
 
 Chunk = dict[str, Any]
 
-_TEXT_LIMIT = 11_000
+TEXT_LIMIT = 11_000  # of one chunk and of one message; Slack refuses more than 12 000
 _TURN_LIMIT = 40_000  # characters shown live; the session keeps them all
 _FIELD_LIMIT = 250  # Slack takes 256 for a task's title, details and output
 _LEFT_OUT = "\n\n_The agent said more than is shown here._\n"
@@ -38,9 +38,12 @@ class ChunkWriter:
         self._said = ""
         self._left = _TURN_LIMIT
 
-    def chunks(self, events: Iterable[Mapping[str, Any]]) -> list[Chunk]:
-        """The chunks for these events, in order: each task once, in its last state, and texts joined."""
-        chunks: list[Chunk] = []
+    def chunks(self, events: Iterable[Mapping[str, Any]], unsent: Iterable[Chunk] = ()) -> list[Chunk]:
+        """The chunks for these events, in order: each task once, in its last state, and texts joined.
+
+        Each event is to be given once: what is said counts. What could not be sent yet comes first.
+        """
+        chunks = list(unsent)
         for event in events:
             for chunk in self._chunks(event):
                 self._put(chunks, chunk)
@@ -54,8 +57,10 @@ class ChunkWriter:
 
     def _put(self, chunks: list[Chunk], chunk: Chunk) -> None:
         if chunk["type"] == "markdown_text" and chunks and chunks[-1]["type"] == "markdown_text":
-            chunks[-1] = {**chunks[-1], "text": shorten(chunks[-1]["text"] + chunk["text"], _TEXT_LIMIT)}
-            return
+            joined = chunks[-1]["text"] + chunk["text"]
+            if len(joined) <= TEXT_LIMIT:
+                chunks[-1] = {**chunks[-1], "text": joined}
+                return
         for place, earlier in enumerate(chunks):
             if chunk["type"] == "task_update" and earlier.get("id") == chunk["id"]:
                 chunks[place] = {**earlier, **chunk}
@@ -80,7 +85,7 @@ class ChunkWriter:
         """Nothing once a turn has said more than anybody reads in a thread."""
         if self._left <= 0:
             return []
-        shown = shorten(self._piece(text), _TEXT_LIMIT)
+        shown = shorten(self._piece(text), TEXT_LIMIT)
         self._left -= len(shown)
         return [{"type": "markdown_text", "text": shown if self._left > 0 else _LEFT_OUT}]
 
@@ -126,6 +131,17 @@ class ChunkWriter:
         safe = joined[len(self._said) :] if joined.startswith(self._said) else f" {safe}"
         self._said = (self._said + safe)[-_JOINT:]
         return safe
+
+
+def characters(chunks: Iterable[Chunk]) -> int:
+    """How much text is in these."""
+    return sum(len(chunk.get("text", "")) for chunk in chunks)
+
+
+def first_of(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """As many of them as one message takes; one at least."""
+    fitting = [n for n in range(1, len(chunks) + 1) if characters(chunks[:n]) <= TEXT_LIMIT]
+    return list(chunks[: max(fitting, default=1)])
 
 
 def _unlinked(text: str) -> str:
