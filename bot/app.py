@@ -222,12 +222,17 @@ class Bot:
         self._recovery = asyncio.create_task(self._catch_up(owed), name="recovery")
 
     async def _catch_up(self, owed: list[SessionId]) -> None:
+        """Messages first: decoration asks Slack many times, and waits where Slack is slow."""
         self.outbox.notify(OF_NO_SESSION, 0)
         for session in owed:
-            await self.progress.take_up(session)
             self.outbox.notify(session, 0)
             self.observers.catch_up(session)
-        await self.observers.recover()
+        try:
+            await self.observers.recover()
+        except Exception:  # whatever it is, the threads still show what an earlier boot left open
+            log.exception("plugins may not be shown all that an earlier boot did not show them")
+        for session in owed:
+            await self.progress.take_up(session)
 
     async def _cancel_recovery(self) -> None:
         self._recovery.cancel()

@@ -11,8 +11,11 @@ from session_kit import BUSY, assert_clean, fault, finals, prompts, shows, until
 
 from bot.app import Bot
 from bot.config import parse
+from bot.domain import SessionId
 from bot.errors import UserError
 from bot.plugins import Plugins
+from bot.slack.outbox import OF_NO_SESSION, Outbox
+from bot.slack.progress import Progress
 from bot.testing import Botty
 from storage import StorageError
 
@@ -145,3 +148,39 @@ async def test_slack_may_be_away_while_the_bot_starts(botty: Botty) -> None:
     await thread.final()
     await assert_clean(botty, thread)
     assert len(await botty.pulls()) == 1
+
+
+@pytest.mark.proof("outside")
+async def test_what_is_owed_is_said_though_decoration_hangs_at_the_start(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages of all threads go before the reactions and the old streams of any."""
+    threads = [await botty.say(f'create {name}.txt with "a" then wait 1 second') for name in "ab"]
+    for thread in threads:
+        await shows(botty, thread, "Wait 1 second")
+    sessions = await botty.bot.house.state.marked()
+    await botty.bot.close()
+    taken_up, go_on, real = asyncio.Event(), asyncio.Event(), Progress.take_up
+
+    async def take_up(self: Progress, session: SessionId) -> None:
+        taken_up.set()
+        await go_on.wait()
+        await real(self, session)
+
+    notified: list[SessionId] = []
+    notify = Outbox.notify
+
+    def noting(self: Outbox, session: SessionId, last_seq: int) -> None:
+        if last_seq == 0 and not taken_up.is_set():
+            notified.append(session)
+        notify(self, session, last_seq)
+
+    monkeypatch.setattr(Progress, "take_up", take_up)
+    monkeypatch.setattr(Outbox, "notify", noting)
+    await botty.restart()
+    await taken_up.wait()
+    assert set(notified) == {*sessions, OF_NO_SESSION}
+    go_on.set()
+    for thread in threads:
+        await thread.final()
+        await assert_clean(botty, thread)
