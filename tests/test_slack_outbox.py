@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from session_kit import assert_clean, calls, fault, finals, shows, until
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web import async_base_client
 
 from bot.domain import SessionId, ThreadKey
@@ -136,6 +138,49 @@ async def test_an_update_nobody_can_render_holds_up_nothing_behind_it(botty: Bot
     *_, first, second = await until(botty, lambda: posts_with(thread, "cannot put into words", "Queued"))
     assert "cannot put into words" in first.text
     assert second.text.startswith("Queued")
+
+
+async def test_a_post_of_no_session_that_waits_holds_up_its_own_thread_only(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot was taken out of a channel: other threads hear what they should, that one hears it later."""
+    client, lets_in = botty.bot.outbox._client, asyncio.Event()
+    real = client.api_call
+
+    async def api_call(method: str, **arguments: Any) -> Any:
+        if method == "chat.postMessage" and arguments["json"]["thread_ts"] == out.ts and not lets_in.is_set():
+            refused.set()
+            no = {"ok": False, "error": "not_in_channel"}
+            raise SlackApiError("no", SimpleNamespace(data=no, status_code=200, headers={}))
+        return await real(method, **arguments)
+
+    out, fine, later = [await botty.say(f'create {name}.txt with "a"') for name in "abc"]
+    await botty.idle()
+    refused = asyncio.Event()
+    monkeypatch.setattr(client, "api_call", api_call)
+    for position, thread in enumerate([out, out, fine], 1):
+        await plan_without_session(botty, thread, position)
+    await shows(botty, fine, "Queued")
+    await refused.wait()
+    await plan_without_session(botty, later, 4)
+    await shows(botty, later, "Queued")
+    assert not [post for post in await out.by_bot() if "Queued" in post.text]
+    lets_in.set()
+    *_, first, second = await until(botty, lambda: posts_with(out, "Queued", "Queued"))
+    assert first.text != second.text
+    await until(botty, lambda: nothing_owed(botty))
+    assert {row["state"] for row in await botty.bot.house.state.effects()} == {"done"}
+
+
+async def plan_without_session(botty: Botty, thread: Thread, position: int) -> None:
+    """A post of `state.db`'s."""
+    where = {"channel": thread.channel, "thread_ts": thread.ts, "message_ts": None}
+    facts = {"kind": "queued", "position": position, **where}
+    await botty.bot.house.state.effect_plan("thread.post", f"odd:{position}", facts)
+
+
+async def nothing_owed(botty: Botty) -> bool:
+    return not botty.bot.outbox._drainers
 
 
 async def posts_with(thread: Thread, *words: str) -> list[Post]:
@@ -288,7 +333,7 @@ async def test_nothing_of_the_outbox_outlives_its_close(
     thread = await botty.say('create a.txt with "a"')
     await noting.wait()
     key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
-    assert key.session_id in botty.bot.outbox._drainers
+    assert outbox.Line(key.session_id) in botty.bot.outbox._drainers
     await botty.bot.close()
     assert not botty.bot.outbox._drainers
     for tells in (botty.bot.outbox.notify, botty.bot.progress.notify, botty.bot.observers.notify):

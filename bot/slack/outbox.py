@@ -16,7 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -52,35 +52,46 @@ _FIRST_PAUSE_SECONDS = 0.5
 _NAMESPACE = uuid.UUID("8b0f3f5e-3b1c-4d6a-9a41-6f7a6e1d5b11")
 
 
+class Line(NamedTuple):
+    """What waits behind each other: the posts of a session, or those of `state.db` for one thread."""
+
+    owner: SessionId
+    channel: str | None = None
+    thread_ts: str | None = None
+
+
 class Outbox:
-    """One drainer per session with something to say; `notify` wakes it."""
+    """One drainer per line with something to say; `notify` wakes it."""
 
     def __init__(self, client: AsyncWebClient, sessions: Sessions, progress: Progress) -> None:
         self._client = client
         self._sessions = sessions
         self._progress = progress
-        self._drainers: dict[SessionId, asyncio.Task[None]] = {}
-        self._again: set[SessionId] = set()
+        self._drainers: dict[Line, asyncio.Task[None]] = {}
+        self._again: set[Line] = set()
         self._decorating: set[asyncio.Task[None]] = set()
         self._complaints = Throttle()
         self._closed = False
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """Something was committed in this session; cheap when nothing is owed."""
+        self._wake(Line(session))
+
+    def _wake(self, line: Line) -> None:
         if self._closed:
             return  # the next boot finds it; the files are about to be closed
-        if session in self._drainers:
-            self._again.add(session)
+        if line in self._drainers:
+            self._again.add(line)
             return
-        task = asyncio.create_task(self._drain(session), name=f"outbox {session}")
-        self._drainers[session] = task
+        name = " ".join(filter(None, ("outbox", *line)))
+        self._drainers[line] = asyncio.create_task(self._drain(line), name=name)
 
     async def close(self) -> None:
         self._closed = True
         await _cancel(list(self._drainers.values()))
         await _cancel(list(self._decorating))
 
-    async def _drain(self, session: SessionId) -> None:
+    async def _drain(self, line: Line) -> None:
         """Until nothing is owed and that is noted; `close` waits for all of it.
 
         Whatever breaks, it goes on after a pause: nothing may end in silence.
@@ -88,32 +99,46 @@ class Outbox:
         pause = _FIRST_PAUSE_SECONDS
         try:
             while True:
-                if not await self._drained(session):
+                if not await self._drained(line):
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                elif session not in self._again:
+                elif line not in self._again:
                     return
         finally:
-            self._drainers.pop(session, None)
+            self._drainers.pop(line, None)
 
-    async def _drained(self, session: SessionId) -> bool:
+    async def _drained(self, line: Line) -> bool:
         try:
-            async with self._opened(session) as file:
+            async with self._opened(line.owner) as file:
                 while True:
-                    self._again.discard(session)
-                    rows = await file.effects(OWED, "thread.")
-                    if not rows and session not in self._again:
+                    self._again.discard(line)
+                    rows = await self._rows(file, line)
+                    if not rows and line not in self._again:
                         break
                     for row in rows:
                         await self._send_until_sure(file, row)
-            if session != OF_NO_SESSION:
-                await self._sessions.settle(session)
+            if line.owner != OF_NO_SESSION:
+                await self._sessions.settle(line.owner)
         except Unusable as error:
-            return await self._given_up(session, error)
+            return await self._given_up(line.owner, error)
         except Exception:
-            log.exception("session %s: the outbox stopped; it goes on after a pause", session)
+            log.exception("session %s: the outbox stopped; it goes on after a pause", line.owner)
             return False
         return True
+
+    async def _rows(self, file: Ledger, line: Line) -> list[dict[str, Any]]:
+        """What this line is to send now, oldest first.
+
+        Those of `state.db` know nothing of each other: each thread of its posts becomes a line of its own.
+        """
+        rows = await file.effects(OWED, "thread.")
+        if line.owner != OF_NO_SESSION:
+            return rows
+        if line == Line(OF_NO_SESSION):
+            for other in dict.fromkeys(map(_line_of, rows)):
+                self._wake(other)
+            return []
+        return [row for row in rows if _line_of(row) == line]
 
     @asynccontextmanager
     async def _opened(self, owner: SessionId) -> AsyncIterator[Ledger]:
@@ -295,6 +320,11 @@ def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
     except Exception:
         log.exception("%s cannot be rendered", row["key"])
         return _UNSPEAKABLE, []
+
+
+def _line_of(row: Mapping[str, Any]) -> Line:
+    """Where a row of `state.db` waits."""
+    return Line(OF_NO_SESSION, str(row["intent"].get("channel")), str(row["intent"].get("thread_ts")))
 
 
 async def _place(file: Ledger, row: Mapping[str, Any]) -> Mapping[str, Any]:
