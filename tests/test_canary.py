@@ -180,7 +180,7 @@ class Watch:
             self._scanner.look(
                 f"environment of {arguments[:60]!r}", Path(f"/proc/{pid}/environ").read_bytes()
             )
-            self.programs.add(Path(f"/proc/{pid}/comm").read_text().strip())
+            self.programs.add(Path(f"/proc/{pid}/comm").read_text("latin-1").strip())
 
 
 def children(pid: int) -> Iterator[int]:

@@ -62,7 +62,7 @@ async def ended(pid: int) -> None:
     """Returns once this process is gone."""
     async with asyncio.timeout(60):
         with suppress(ProcessLookupError):
-            while "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]:
+            while "Z" not in Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()[0]:
                 os.kill(pid, 0)
                 await asyncio.sleep(0.05)
         return

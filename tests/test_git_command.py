@@ -211,7 +211,7 @@ async def test_the_end_of_a_block_ends_the_whole_group_and_frees_its_pipes():
     async with started(["/bin/sh", "-c", script], env={"PATH": "/bin:/usr/bin"}, bounds=Bounds()) as job:
         child = int(await job.process.stdout.readline())
     # Reading its pipes to their end has already shown that nobody holds them; the zombie may wait for init.
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text("latin-1")
 
 
 @pytest.mark.parametrize(

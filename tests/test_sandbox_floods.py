@@ -8,11 +8,12 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sandbox_kit import LIMITS, a_provider, is_hard, python, sh
 
-from bot import Sandbox, SandboxGone, SandboxSpec
+from bot import Process, Sandbox, SandboxGone, SandboxSpec
 from bot.sandbox_io import run
 from plugins.sandbox_runner import local, watch
 from plugins.sandbox_runner.bounds import most_open_files
@@ -221,6 +222,64 @@ async def test_a_disk_that_fills_fast_is_looked_at_before_it_is_time(
     assert await sh(neighbour, "echo up > file; cat file") == "up\n"
     await sandbox.terminate()
     assert not (tmp_path / "data" / "sandboxes" / sandbox.id).exists()
+
+
+# -- the watchers themselves -------------------------------------------------------------------------
+
+NAMED = "import ctypes; ctypes.CDLL(None).prctl(15, b'\\xff) \\xfe', 0, 0, 0); print('named', flush=True)"
+
+
+async def name_a_process_badly(sandbox: Sandbox) -> Process:
+    """It goes by a name that is no text, for all of the host to see."""
+    named = await sandbox.exec(["python3", "-I", "-S", "-c", f"{NAMED}; input()"])
+    assert await anext(named.stdout()) == b"named\n"
+    return named
+
+
+async def test_a_name_that_is_no_text_blinds_no_watcher_of_the_disk(
+    provider: LocalProvider, neighbour: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    await name_a_process_badly(neighbour)
+    for itself in ("", NAMED):
+        sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=20)))
+        await ends_at(sandbox, f"{itself}\n{SLOWLY} {DISK['large files'][0]}", "bound of 20 MiB of disk")
+    assert await neighbour.alive()
+
+
+async def test_a_name_that_is_no_text_blinds_no_watcher_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "find", lambda parent: None)  # as on a machine that lets us make no groups
+    monkeypatch.setattr(watch, "MEMORY_SECONDS", 0.05)
+    async with a_provider(tmp_path / "data") as provider:
+        await name_a_process_badly(await provider.create(SandboxSpec(LIMITS)))
+        sandbox = await provider.create(SandboxSpec(SMALL))
+        await ends_at(sandbox, f"{NAMED}\n{MEMORY['its own']}", "bound of 64 MiB of memory")
+
+
+async def test_a_program_with_a_name_that_is_no_text_can_be_ended(sandbox: Sandbox) -> None:
+    named = await name_a_process_badly(sandbox)
+    await named.kill()
+    assert await named.wait() == 128 + 9
+    assert await sh(sandbox, "echo up") == "up\n"
+
+
+@pytest.mark.parametrize("part", ["free", "nameless_mib"])
+async def test_a_watcher_that_fails_ends_its_sandbox_and_says_so(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    def fails(_: object) -> NoReturn:
+        raise ValueError("something nobody thought of")
+
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    sandbox = await provider.create(SandboxSpec(LIMITS))
+    process = await sandbox.exec(["cat"])
+    monkeypatch.setattr(watch, part, fails)
+    with pytest.raises(SandboxGone, match="could not be watched any more"):
+        await process.wait()
+    assert f"sandbox {sandbox.id} cannot be watched" in caplog.text
+    assert "something nobody thought of" in caplog.text
 
 
 # -- logs --------------------------------------------------------------------------------------------

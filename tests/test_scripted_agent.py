@@ -195,7 +195,9 @@ async def output(heard: Heard, text: str) -> None:
 async def gone(pid: int) -> None:
     """Wait until a process has ended; a zombie waits for its parent and counts."""
     async with asyncio.timeout(20):
-        while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(
+            "latin-1"
+        ):
             await asyncio.sleep(0.02)
 
 

@@ -20,12 +20,15 @@ TMPFS = (TMP, SHM, "/run")
 
 
 def family(root: int) -> list[int]:
-    """A process and all its descendants, it first and its children before theirs."""
+    """A process and all its descendants, it first and its children before theirs.
+
+    In bytes: a process may call itself anything, and one such name must not blind us for all sandboxes.
+    """
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
     found = [root]
     for process in found:
@@ -37,7 +40,7 @@ def private_memory(processes: list[int]) -> int:
     pages = 0
     for process in processes:
         with suppress(OSError):
-            _, resident, shared, *_ = (PROC / str(process) / "statm").read_text().split()
+            _, resident, shared, *_ = (PROC / str(process) / "statm").read_bytes().split()
             pages += int(resident) - int(shared)
     return pages * PAGE_BYTES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import posixpath
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -14,6 +15,8 @@ from plugins.sandbox_runner.cgroups import Group
 from plugins.sandbox_runner.process import LocalProcess
 from plugins.sandbox_runner.starting import END_SECONDS, Started
 from plugins.sandbox_runner.trees import Snapshots, Tree
+
+log = logging.getLogger(__name__)
 
 
 class LocalSandbox:
@@ -50,7 +53,15 @@ class LocalSandbox:
             self._watch(watch.memory(limits, started.process.pid, self._hit))
 
     def _watch(self, watcher: Coroutine[Any, Any, None]) -> None:
-        self._watching.append(asyncio.create_task(watcher))
+        self._watching.append(asyncio.create_task(self._or_end(watcher)))
+
+    async def _or_end(self, watcher: Coroutine[Any, Any, None]) -> None:
+        """A bound that nobody watches is none: whatever a watcher trips over, its sandbox ends with it."""
+        try:
+            await watcher
+        except Exception:  # whatever it is, it must not end in silence
+            log.exception("a bound of sandbox %s cannot be watched any more, so the sandbox ends", self.id)
+            self._hit("a bound of it could not be watched any more")
 
     # -- use ---------------------------------------------------------------------------------
 

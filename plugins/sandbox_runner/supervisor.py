@@ -190,11 +190,11 @@ def family(leader: int, known: set[int]) -> set[int]:
 def facts(process: str) -> tuple[str, int, int]:
     """State, parent and session; a name in parentheses, which may hold anything, comes before them."""
     try:
-        with open(f"/proc/{process}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
+        with open(f"/proc/{process}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return "X", 0, 0
-    return fields[0], int(fields[1]), int(fields[3])
+    return fields[0].decode(), int(fields[1]), int(fields[3])
 
 
 def kill_one(process: int) -> None:

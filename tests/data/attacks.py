@@ -92,8 +92,8 @@ def others():
     mine, process = set(), os.getpid()
     while process > 1:
         mine.add(process)
-        with open(f"/proc/{process}/stat") as file:
-            process = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{process}/stat", "rb") as file:
+            process = int(file.read().rpartition(b")")[2].split()[1])
     return [name for name in os.listdir("/proc") if name.isdigit() and int(name) not in mine]
 
 
