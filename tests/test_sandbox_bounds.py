@@ -12,8 +12,9 @@ from sandbox_kit import LIMITS, a_provider, is_hard, python, sh
 
 from bot import Sandbox, SandboxError, SandboxGone, SandboxSpec
 from bot.sandbox_io import run
-from plugins.sandbox_runner import local, watch
-from plugins.sandbox_runner.local import LocalProvider
+from plugins.sandbox_runner import local, trees, watch
+from plugins.sandbox_runner.local import LocalProvider, owner
+from plugins.sandbox_runner.trees import Tree
 
 EAT = "data = []\nwhile True: data.append(b'x' * 1048576)"
 
@@ -87,6 +88,84 @@ async def test_files_are_counted_even_when_they_are_empty(
     process = await sandbox.exec(["python3", "-c", "for n in range(1100): open(f'{n}', 'w')\ninput()"])
     with pytest.raises(SandboxGone, match="bound of 1024 files"):
         await process.wait()
+
+
+HIDE = {
+    "folders": "for n in 1 2 3; do mkdir d$n; head -c 10M /dev/zero > d$n/f; chmod 000 d$n; done; cat",
+    "the workspace": "head -c 15M /dev/zero > a; head -c 15M /dev/zero > b; chmod 000 . a b; cat",
+}
+
+
+@pytest.mark.proof("inside")
+@pytest.mark.parametrize("what", HIDE)
+async def test_what_its_owner_cannot_read_counts_as_well_and_is_removed(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=20)))
+    process = await sandbox.exec(["/bin/sh", "-c", HIDE[what]])
+    with pytest.raises(SandboxGone, match="bound of 20 MiB of disk"):
+        await process.wait()
+    await sandbox.terminate()
+    assert not (tmp_path / "data" / "sandboxes" / sandbox.id).exists()
+
+
+@pytest.mark.proof("inside")
+async def test_hidden_files_are_counted_even_when_they_are_empty(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "FEWEST_FILES", 100)
+    sandbox = await provider.create(SandboxSpec(replace(LIMITS, disk_mib=16)))
+    make = "import os\nos.mkdir('d')\nfor n in range(1100): open(f'd/{n}', 'w')\nos.chmod('d', 0)\ninput()"
+    process = await sandbox.exec(["python3", "-c", make])
+    with pytest.raises(SandboxGone, match="bound of 1024 files"):
+        await process.wait()
+
+
+async def test_a_snapshot_holds_what_its_owner_cannot_read(provider: LocalProvider, sandbox: Sandbox) -> None:
+    assert await sh(sandbox, "mkdir d; echo x > d/f; chmod 000 d/f d") == ""
+    restored = await provider.create(SandboxSpec(LIMITS, image=await sandbox.snapshot()))
+    seen = "stat -c %a d; chmod 700 d; stat -c %a d/f; cat d/f; chmod 600 d/f; cat d/f"
+    assert (await sh(restored, seen)).splitlines() == ["0", "0", "cat: d/f: Permission denied", "x"]
+
+
+COMES_AND_GOES = """
+import os
+open("here", "w")
+print("up", flush=True)
+while True:
+    os.mkdir("folder")
+    for n in range(50): open(f"folder/{n}", "w")
+    for n in range(50): os.unlink(f"folder/{n}")
+    os.rmdir("folder")
+"""
+
+
+async def test_files_that_vanish_while_they_are_counted_end_nothing(tmp_path: Path) -> None:
+    async with a_provider(tmp_path / "data") as provider:
+        sandbox = await provider.create(SandboxSpec(LIMITS))
+        busy = await sandbox.exec(["python3", "-I", "-S", "-c", COMES_AND_GOES])
+        await anext(busy.stdout())
+        (folder,) = (tmp_path / "data" / "sandboxes").iterdir()
+        tree = Tree(folder, owner(folder / "tree"))
+        for _ in range(20):
+            mib, files = await tree.used()
+            assert (mib <= 1, 0 < files <= 60) == (True, True)
+        assert await sandbox.alive()
+
+
+@pytest.mark.proof("inside")
+async def test_a_disk_that_cannot_be_counted_ends_the_sandbox_and_says_so(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "DISK_SECONDS", 0.05)
+    sandbox = await provider.create(SandboxSpec(LIMITS))
+    process = await sandbox.exec(["cat"])
+    monkeypatch.setattr(trees, "COUNT", 'echo "du: fts_read failed: No such file or directory"; echo 1')
+    with pytest.raises(SandboxGone, match="on the disk could not be counted"):
+        await process.wait()
+    assert "fts_read failed" in caplog.text
 
 
 @pytest.mark.proof("inside")

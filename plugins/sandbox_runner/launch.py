@@ -15,6 +15,7 @@ started by root the program runs as the given user; otherwise inside a user name
     bind SOURCE PLACE     the host's SOURCE, with what is mounted below it
     dir PLACE · file PLACE TEXT · link TARGET PLACE
     overlay LOWER UPPER WORK PLACE     all on the stage
+    override              whatever the modes of this user's files say (in a user namespace of its own)
 """
 
 # Importing pathlib would be half of this script's start-up time; executing programs is its purpose.
@@ -35,10 +36,12 @@ MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAPABILITY_VERSION, CAP_DAC_OVERRIDE = 0x20080522, 1
 SIGKILL = 9
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 STAGE = "/tmp"  # noqa: S108 - only where the stage is mounted, in a namespace nobody else sees
-ARITY = {"bind": 2, "link": 2, "file": 2, "overlay": 4}
+ARITY = {"bind": 2, "link": 2, "file": 2, "overlay": 4, "override": 0}
 REFUSED_NAMESPACE, REFUSED_OVERLAY, REFUSED = 71, 72, 73
 
 Op = tuple[str, tuple[str, ...]]
@@ -92,20 +95,23 @@ def limit(ops: list[Op]) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, int(arguments[0])), int(arguments[0])))
 
 
-def write(path: str, text: str) -> None:
-    with open(path, "w") as file:
+def write(path: str, text: str, folder: int | None = None) -> None:
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=folder)) as file:
         file.write(text)
 
 
-def own_namespaces() -> None:
-    """A user namespace in which this user, and nobody else, exists, and is allowed to mount."""
+def own_namespaces(proc: int) -> None:
+    """A user namespace in which this user, and nobody else, exists, and is allowed to mount.
+
+    `proc` is the host's /proc, which the stage may be without.
+    """
     user, group = os.geteuid(), os.getegid()
     call("user namespace", REFUSED_NAMESPACE, "unshare", CLONE_NEWUSER | CLONE_NEWNS)
     libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else the files below belong to root
     try:
-        write("/proc/self/setgroups", "deny")
-        write("/proc/self/uid_map", f"{user} {user} 1")
-        write("/proc/self/gid_map", f"{group} {group} 1")
+        write("self/setgroups", "deny", proc)
+        write("self/uid_map", f"{user} {user} 1", proc)
+        write("self/gid_map", f"{group} {group} 1", proc)
     except OSError as error:
         raise Refused("user namespace", str(error), REFUSED_NAMESPACE) from error
 
@@ -181,6 +187,22 @@ def lay(lower: str, upper: str, work: str, place: str) -> None:
         mount("overlay", "overlay", place, "overlay", 0, options, REFUSED_OVERLAY)
 
 
+def override() -> None:
+    """Of all rights in its user namespace the program gets one: modes are nothing to it.
+
+    They belong to what a sandbox made, and `chmod 000` must not hide that from who counts or removes it. Of
+    the files of other users, who do not exist in the namespace, it may do no more than before.
+    """
+    only = 1 << CAP_DAC_OVERRIDE
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)(
+        only, only, only
+    )  # effective, permitted and inheritable; then the high halves
+    call("rights over files", REFUSED, "capset", header, sets)
+    arguments = (PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)  # ambient: else exec takes it away
+    call("rights over files", REFUSED, "prctl", PR_CAP_AMBIENT, *map(ctypes.c_ulong, arguments))
+
+
 def die_with(parent: int) -> None:
     """After the last change of user, which forgets it; and the parent may be gone already."""
     call("die with parent", REFUSED, "prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
@@ -191,10 +213,12 @@ def die_with(parent: int) -> None:
 def run(ops: list[Op], program: list[str]) -> NoReturn:
     user = one(ops, "user")
     overlays = [arguments for op, arguments in ops if op == "overlay"]
+    overriding = any(op == "override" for op, _ in ops)
     limit(ops)
+    proc = os.open("/proc", os.O_PATH)
     if user is None:
         supplies = quarter()
-        own_namespaces()
+        own_namespaces(proc)
         leave_the_rest(supplies)
     else:
         call("mount namespace", REFUSED_NAMESPACE, "unshare", CLONE_NEWNS)
@@ -203,10 +227,12 @@ def run(ops: list[Op], program: list[str]) -> NoReturn:
     build(ops)
     if user is not None:
         become(int(user))
-        if overlays:
-            own_namespaces()
+        if overlays or overriding:
+            own_namespaces(proc)
     for overlay in overlays:
         lay(*overlay)
+    if overriding:
+        override()
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     die_with(int(one(ops, "parent") or 0))
     os.execv(program[0], program)

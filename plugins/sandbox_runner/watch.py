@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from bot import Limits, SandboxError
 from plugins.sandbox_runner.processes import family, nameless_files, private_memory, tmpfs_memory
 from plugins.sandbox_runner.trees import Tree
 
+log = logging.getLogger(__name__)
 DISK_SECONDS = 10.0
 GLANCE_SECONDS = 1.0
 MEMORY_SECONDS = 1.0
@@ -19,6 +20,7 @@ FILES_PER_MIB = 64
 FEWEST_FILES = 50_000
 SHARE = 20  # a look may take a twentieth of the time at most,
 HURRIED_SHARE = 4  # or a quarter while the disk is filling up
+LOOKS = 3  # that may fail in a row, be it for a trouble of the host
 
 Ender = Callable[[str], None]
 
@@ -31,20 +33,32 @@ async def wall(limits: Limits, end: Ender) -> None:
 async def disk(limits: Limits, tree: Tree, root: int, end: Ender) -> None:
     """`root` is the host's number of the process whose descendants may hold files that have no name."""
     loop = asyncio.get_running_loop()
-    used, files, took = 0, 0, 0.0
+    used, files, took, failed = 0, 0, 0.0, 0
     while True:
         await due(tree.folder, took, limits.disk_mib - used, most_files(limits) - files)
         before = loop.time()
-        with suppress(SandboxError):  # unreadable now, looked at again next time
+        try:
             used, files = await tree.used()
             used += await asyncio.to_thread(nameless_mib, root)
-            if used > limits.disk_mib:
-                end(f"its bound of {limits.disk_mib} MiB of disk was reached ({used} MiB)")
-                return
-            if files > most_files(limits):
-                end(f"its bound of {most_files(limits)} files was reached ({files})")
-                return
+            failed = 0
+        except (SandboxError, OSError) as error:
+            failed += 1
+            log.warning("a look at the disk that a sandbox takes failed, %d of %d: %s", failed, LOOKS, error)
+        if reached := over(limits, used, files, failed):
+            end(reached)
+            return
         took = loop.time() - before
+
+
+def over(limits: Limits, used: int, files: int, failed: int) -> str:
+    """Which bound of the disk was reached, if any. What nobody can count is not bounded, so it is one too."""
+    if failed == LOOKS:
+        return "what it takes on the disk could not be counted any more"
+    if used > limits.disk_mib:
+        return f"its bound of {limits.disk_mib} MiB of disk was reached ({used} MiB)"
+    if files > most_files(limits):
+        return f"its bound of {most_files(limits)} files was reached ({files})"
+    return ""
 
 
 def nameless_mib(root: int) -> int:
