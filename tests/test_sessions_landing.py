@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import aiohttp
 import pytest
-from session_kit import assert_clean, calls, fault, impatient
+from session_kit import assert_clean, calls, fault, impatient, shows
 
+from bot.sessions import turn
+from bot.sessions.states import Way
 from bot.testing import Botty
 
 pytestmark = pytest.mark.proof("outside")
@@ -129,3 +131,31 @@ async def test_a_push_that_nobody_confirms_is_not_called_nothing_and_the_next_tu
     [pull] = await botty.pulls()
     assert [each["author"] for each in pull["commits"]] == ["Ada Sample", "Ben Sample"]
     assert sorted(pull["files"]) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("way", [None, Way.GIVE_UP, Way.STOP])
+async def test_a_push_that_a_crash_cut_off_and_an_outage_ended_is_kept_for_the_next_turn(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch, way: Way | None
+) -> None:
+    """No sandbox has the work any more, but the mirror has; also where nobody tries the push once more."""
+    impatient(monkeypatch, 100.0)
+    await fault(botty, "git-receive-pack", "server_error", times=2 if way is None else 1)
+    thread = await botty.say('create a.txt with "a"')
+    await shows(botty, thread, "does not answer; trying again")
+    impatient(monkeypatch)
+    with monkeypatch.context() as patched:
+        if way is not None:
+            patched.setattr(turn, "way_of", lambda *_: way)
+        await botty.restart()
+        final = await thread.final()
+    assert "Done." not in final.text
+    assert "is kept here" in final.everything
+    assert "finished afterwards" not in final.everything
+    await thread.say('create b.txt with "b"', "ben")
+    final = await thread.final()
+    assert "Done." in final.text
+    assert "conflict" not in final.everything
+    [pull] = await botty.pulls()
+    assert sorted(pull["files"]) == ["a.txt", "b.txt"]
+    assert "Co-authored-by: Ada Sample" in pull["commits"][0]["message"]
+    await assert_clean(botty, thread, ends=2)

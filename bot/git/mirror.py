@@ -119,8 +119,10 @@ class Mirror:
         output = await self._read(*args, ok=(0, 1))
         return checked_sha(output) if output else one
 
-    async def bundle(self, want: CommitSha, have: Sequence[CommitSha] = ()) -> AsyncGenerator[bytes, None]:
-        """A git bundle with `want` as `refs/threadsmith/base`, for someone who has `have`, in chunks.
+    async def bundle(
+        self, want: CommitSha, have: Sequence[CommitSha] = (), ref: str = BASE_REF
+    ) -> AsyncGenerator[bytes, None]:
+        """A git bundle with `want` as `ref`, for someone who has `have`, in chunks.
 
         Commits of `have` that are not here are left out. Close the generator when it is not read to its end.
         """
@@ -129,7 +131,7 @@ class Mirror:
             raise GitError(f"The commit {want[:12]} is not in the mirror; fetch first.")
         # The header is a few lines, so it is written here: `git bundle create` needs a real ref of that name.
         prerequisites = "".join(f"-{sha} \n" for sha in known)
-        yield f"# v2 git bundle\n{prerequisites}{want} {BASE_REF}\n\n".encode()
+        yield f"# v2 git bundle\n{prerequisites}{want} {ref}\n\n".encode()
         revisions = "\n".join([want, *(f"^{sha}" for sha in known), ""]).encode()
         args = ("pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet")
         bounds = Bounds(seconds=self._remote.seconds, output_bytes=1 << 40)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.domain import CommitSha, SessionId
 from bot.git import Mirror, Policy, QuarantineLimits, collect
+from bot.git.quarantine import TURN_REF
 from storage.creation import flush_folder
 
 _MIB = 1024 * 1024
@@ -77,6 +78,11 @@ class Kept:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"{self._stem}.*.bundle"))
+
+
+def as_work(mirror: Mirror, commit: CommitSha, base: CommitSha) -> AsyncGenerator[bytes, None]:
+    """A commit of ours on `base`, as the sandbox that it came from would hand it out: to be kept as well."""
+    return mirror.bundle(commit, [base], TURN_REF)
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes], most: int) -> None:

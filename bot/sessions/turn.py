@@ -17,20 +17,14 @@ from typing import Any
 
 from bot.acp.client import text_block
 from bot.acp.turn import StopReason
-from bot.domain import (
-    EventType,
-    PromptId,
-    Repository,
-    SessionId,
-    Stage,
-)
+from bot.domain import CommitSha, EventType, PromptId, Repository, SessionId, Stage
 from bot.errors import AgentError, GitError, UserError
 from bot.sessions.brief import brief, context_of
 from bot.sessions.choosing import Choosing, permitted
 from bot.sessions.effects import Fenced
 from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
-from bot.sessions.kept import Kept
+from bot.sessions.kept import Kept, as_work
 from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, push_key
 from bot.sessions.patience import Patience
 from bot.sessions.record import Record
@@ -66,6 +60,7 @@ class Turn:
         self._landing: Landing | None = None
         self._stopper: asyncio.Task[None] | None = None
         self._ground: Ground | None = None
+        self._begun: Mapping[str, Any] | None = None  # a push, before a crash: no sandbox has its work now
         self._repository: Repository | None = None
 
     # -- the frame -------------------------------------------------------------------------------
@@ -143,18 +138,20 @@ class Turn:
             e for e in await self._file.effects(kind_prefix=PUSH) if e["key"] == push_key(self._prompt)
         ]
         tries = int(self._row["interrupted"]) + 1
+        self._begun = next((e for e in effects if e["kind"] == PUSH), None)
         way = way_of(tries, self._house.settings.limits.attempts, effects)
         if way is Way.STOP:
             self._stopping = True
-            await self._was_stopped("The bot was restarted meanwhile; nothing was pushed.")
+            nothing = "The bot was restarted meanwhile; nothing was pushed."
+            await self._was_stopped(nothing if self._begun is None else None)
             return True
         if way is Way.GIVE_UP:
             raise UserError(
                 f"It was cut off {self._house.settings.limits.attempts} times and is not tried again. "
                 "Ask again when the machine is well."
             )
-        if way is Way.LAND:
-            await self._land_again(next(e for e in effects if e["kind"] == PUSH))
+        if way is Way.LAND and self._begun is not None:
+            await self._land_again(self._begun)
             return True
         earlier = (await self._file.turns(self.prompt_id))[:-1]
         if any(Stage.LEASE in turn["stages"] for turn in earlier):
@@ -271,11 +268,12 @@ class Turn:
         self._repository = repository
         landing = self._new_landing(repository)
         mirror = self._house.mirrors.of(repository.name)
+        self._ending.summary = intent["summary"]
+        landed = await landing.deliver(mirror, intent)
         self._ending.notes.append(
             "The bot was restarted while this was being pushed; it was finished afterwards."
         )
-        self._ending.summary = intent["summary"]
-        await self._landed(await landing.deliver(mirror, intent), intent)
+        await self._landed(landed, intent)
 
     async def _landed(self, landed: Landed, intent: Mapping[str, Any] | None = None) -> None:
         ending = self._ending
@@ -310,10 +308,10 @@ class Turn:
 
     async def _failed(self, text: str) -> None:
         await self._record.close()
-        again = self._phase == "pushing" and self._bench.base is None  # taken up after a crash: no sandbox
-        kept = "" if again else await self._keep(text)
+        kept = await self._keep(text)
         self._ending.commands = self._record.commands
-        self._ending.fail(text if self._phase in {"preparing", "readying"} else f"{text} {kept}".strip())
+        unchanged = self._phase in {"preparing", "readying"} and self._begun is None
+        self._ending.fail(text if unchanged else f"{text} {kept}")
 
     async def _keep(self, said: str = "") -> str:
         """Save uncommitted work for the next turn if that is possible; returns words for the thread.
@@ -322,19 +320,27 @@ class Turn:
         """
         if self._phase == "readying":
             await self._bench.release()  # what an earlier turn had kept is kept still, outside of it
-        if self._phase in {"preparing", "readying"} or self._repository is None or self._bench.base is None:
+        branch: str | None = None
+        if self._begun is not None:
+            intent = self._begun["intent"]
+            name, branch, base = intent["repository"], intent["branch"], CommitSha(intent["parent"])
+            mirror = self._house.mirrors.of(name)
+            if self._begun["state"] == "done" or intent["expected"] == intent["commit"]:
+                return f"What was done so far is on branch {branch}. Reply to go on from there."
+            work = as_work(mirror, CommitSha(intent["commit"]), base)
+        elif self._phase in {"preparing", "readying"} or self._repository is None or self._bench.base is None:
             return "Nothing had been changed yet."
-        kept, base = self._kept(self._repository.name), self._bench.base
-        mirror = self._house.mirrors.of(self._repository.name)
+        else:
+            name, base = self._repository.name, self._bench.base
+            mirror = self._house.mirrors.of(name)
+            work = self._bench.collect(mirror)
         policy, limits = bounds_of(self._house)
         policy = replace(policy, allow_workflows=True, allow_submodules=True)  # kept is not yet landed
         try:
-            async with (
-                asyncio.timeout(_KEEP_SECONDS),
-                contextlib.aclosing(self._bench.collect(mirror)) as chunks,
-            ):
-                await kept.save(mirror, chunks, base, policy, limits)
-            branch = None if self._landing is None else await self._landing.may_have(mirror)
+            async with asyncio.timeout(_KEEP_SECONDS), contextlib.aclosing(work) as chunks:
+                await self._kept(name).save(mirror, chunks, base, policy, limits)
+            if self._landing is not None:
+                branch = await self._landing.may_have(mirror)
             pushed = "nothing was pushed" if branch is None else f"{branch} may have it as well"
             return f"What was done so far is kept here; {pushed}. Reply to go on from there."
         except GitError as error:
