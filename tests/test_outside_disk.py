@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +320,34 @@ async def test_a_thread_is_told_of_damage_though_nothing_of_it_is_read_back(bott
     await fault(botty, "users.conversations", "server_error", 1000)
     await botty.restart()
     await told(botty, thread)
+
+
+async def test_each_request_is_answered_where_a_session_is_only_partly_damaged(botty: Botty) -> None:
+    """It is accepted, since that much still works, and so nobody but the worker can tell."""
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    await botty.bot.close()
+    turns_overwritten(file_of(botty, thread))
+    await botty.restart()
+    for number in (1, 2, 3):
+        await thread.say(f'@threadsmith create b{number}.txt with "b"')
+        await told(botty, thread, number)
+    await botty.restart()
+    await until(botty, lambda: nothing_owed_outside(botty))
+    await told(botty, thread, 3)
+
+
+def turns_overwritten(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'turns'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+
+
+async def nothing_owed_outside(botty: Botty) -> bool:
+    return not await botty.bot.house.state.effects(("pending", "sending"))
 
 
 async def all_asked(botty: Botty, threads: list[Thread]) -> bool:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from bot.domain import PromptId, SessionId
+from bot.domain import PromptId, SessionId, ThreadKey
 from bot.sessions.ending import withdrawn
 from bot.sessions.house import House
 from bot.sessions.slots import Slots
@@ -26,7 +26,9 @@ class Keeper(Protocol):
     def retired(self, worker: SessionWorker) -> None: ...
     def gone(self, worker: SessionWorker) -> None: ...
     async def settle(self, session: SessionId) -> None: ...
-    async def report(self, session: SessionId, error: Unusable) -> None: ...
+    async def report(
+        self, session: SessionId, error: Unusable, thread: ThreadKey | None = None, about: str = ""
+    ) -> None: ...
 
 
 class SessionWorker:
@@ -87,10 +89,21 @@ class SessionWorker:
             self._keeper.gone(self)
 
     async def _report(self, error: Unusable) -> None:
+        """Each that still waits for an answer has this one, and later ones have theirs."""
         try:
-            await self._keeper.report(self.session, error)
+            for about in await self._unanswered():
+                await self._keeper.report(self.session, error, about=about)
         except StorageError:
             log.exception("session %s: its thread cannot be told that its file cannot be used", self.session)
+
+    async def _unanswered(self) -> list[str]:
+        """The messages that wait here, as far as a file that is damaged elsewhere still tells."""
+        try:
+            async with self._house.store.use(self.session) as file:
+                rows = await file.prompts(("queued", "running"))
+        except StorageError:
+            return [""]
+        return [row["message_ts"] or "" for row in rows] or [""]
 
     async def _round(self, file: SessionFile) -> bool:
         """One look at what there is to do. False when the worker may end, and then it has retired."""
