@@ -19,7 +19,7 @@ from bot.playground import people
 from bot.playground.household import household
 from bot.sessions import worker
 from bot.testing import Botty, Post, Thread
-from storage import DataFolder, StorageError
+from storage import DataFolder, SessionFile, StorageError, Unusable
 
 pytestmark = pytest.mark.proof("outside")
 
@@ -335,6 +335,55 @@ async def test_each_request_is_answered_where_a_session_is_only_partly_damaged(b
     await botty.restart()
     await until(botty, lambda: nothing_owed_outside(botty))
     await told(botty, thread, 3)
+
+
+async def test_a_sandbox_that_is_warm_when_its_session_turns_out_damaged_is_given_back(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where that cannot be noted in the file; and once it is mended, the thread goes on."""
+    thread = await botty.say('create a.txt with "a"')
+    await thread.final()
+    sessions = botty.bot.sessions
+    worker = sessions._workers[session_of(thread)]
+    lease = worker._bench._lease
+    assert lease is not None
+
+    async def damaged(file: SessionFile, *_: object) -> None:
+        raise Unusable("is damaged", Path(file.name), "Restore it from a backup.")
+
+    async def gone() -> bool:
+        return worker not in [*sessions._workers.values(), *sessions._leaving]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionFile, "claim", damaged)
+        patched.setattr(SessionFile, "set_lease", damaged)
+        await thread.say('create b.txt with "b"')
+        await told(botty, thread)
+        await until(botty, gone)
+    assert not worker._bench.leased
+    assert not await lease.sandbox.alive()
+    await thread.say('create c.txt with "c"')
+    await until(botty, lambda: ended(thread, 3))
+    assert all("Done." in final.text for final in await assert_clean(botty, thread, 3))
+
+
+async def test_one_session_that_cannot_be_closed_does_not_keep_the_others_open(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot still comes to the end of its own closing."""
+    threads = [await botty.say(f'create {name}.txt with "a"') for name in ("a", "b")]
+    for thread in threads:
+        await thread.final()
+    first, second = botty.bot.sessions._workers.values()
+    release = first._bench.release
+
+    async def broken() -> None:
+        await release()
+        raise RuntimeError("no way to close this")
+
+    monkeypatch.setattr(first, "close", broken)
+    await botty.bot.sessions.close()
+    assert not second._bench.leased
 
 
 def turns_overwritten(path: Path) -> None:

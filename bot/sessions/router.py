@@ -107,7 +107,10 @@ class Sessions:
     async def close(self) -> None:
         """Stop all workers where they are; their prompts are taken up by the next boot."""
         self._closing = True
-        await asyncio.gather(*(worker.close() for worker in [*self._workers.values(), *self._leaving]))
+        closing = (worker.close() for worker in [*self._workers.values(), *self._leaving])
+        for error in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(error, BaseException):  # the others are closed all the same
+                log.error("a session could not be closed in order", exc_info=error)
 
     # -- what edges say --------------------------------------------------------------------------
 

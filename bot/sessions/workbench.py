@@ -29,7 +29,7 @@ from bot.git import Mirror, sandbox_side
 from bot.sandbox_io import check, output, write_files
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
-from storage import NewEvent
+from storage import NewEvent, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +93,13 @@ class Workbench:
             await file.record([NewEvent(EventType.SANDBOX_LEASED, data)])
 
     async def _note_release(self, sandbox: SandboxId) -> None:
-        async with self._house.store.use(self._session) as file:
-            await file.set_lease(None)
-            await file.record([NewEvent(EventType.SANDBOX_RELEASED, {"sandbox": sandbox})])
+        """As far as the file takes it: the sandbox is gone, and the next boot clears a note that stays."""
+        try:
+            async with self._house.store.use(self._session) as file:
+                await file.set_lease(None)
+                await file.record([NewEvent(EventType.SANDBOX_RELEASED, {"sandbox": sandbox})])
+        except StorageError:
+            log.exception("session %s: cannot note that its sandbox was given back", self._session)
 
     async def _alive(self, lease: Lease) -> bool:
         try:

@@ -86,6 +86,7 @@ class SessionWorker:
         except Exception:  # its file cannot even be opened; the next message makes another try
             log.exception("session %s: its worker ended", self.session)
         finally:
+            await self._bench.release()  # whatever ended it, nobody else would give its sandbox back
             self._keeper.gone(self)
 
     async def _report(self, error: Unusable) -> None:
