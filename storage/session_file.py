@@ -368,6 +368,8 @@ def _must_be_of(session_id: str, path: Path, db: Database) -> None:
     try:
         found = value(db, "SELECT id FROM session")
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:  # something else than "no such table"
+            raise
         raise Unusable("has no session in it", path, "Restore it from a backup.") from error
     if found != session_id:
         what = "has no session in it" if found is None else f"is the file of another session, {found}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from storage import (
     Stop,
     Stopped,
     StorageError,
+    Unusable,
+    session_file,
 )
 from storage.session_file import create_session_file
 
@@ -535,6 +538,31 @@ async def test_a_reopened_file_goes_on_counting_where_it_was(session: SessionFil
     await asyncio.sleep(0)
     assert heard == [1, 2]
     await again.close()
+    executor.close()
+
+
+@pytest.mark.proof("outside")
+async def test_a_disk_that_fails_for_a_moment_does_not_make_a_file_one_without_a_session(
+    session: SessionFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to restore a file with which nothing is wrong; one without its table still is."""
+    await session.close()
+    executor = Executor()
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+
+    def fail(*_: object) -> None:
+        raise failed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session_file, "value", fail)
+        with pytest.raises(StorageError, match="the disk reported an error") as caught:
+            await SessionFile.open(session.path, "s", executor)
+    assert not isinstance(caught.value, Unusable)
+    with closing(sqlite3.connect(session.path)) as db:
+        db.execute("DROP TABLE session")
+    with pytest.raises(Unusable, match="has no session in it"):
+        await SessionFile.open(session.path, "s", executor)
     executor.close()
 
 
