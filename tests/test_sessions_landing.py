@@ -9,6 +9,7 @@ import pytest
 from session_kit import assert_clean, calls, fault, impatient, shows
 
 from bot.sessions import turn
+from bot.sessions.landing import Landing
 from bot.sessions.states import Way
 from bot.testing import Botty
 
@@ -131,6 +132,28 @@ async def test_a_push_that_nobody_confirms_is_not_called_nothing_and_the_next_tu
     [pull] = await botty.pulls()
     assert [each["author"] for each in pull["commits"]] == ["Ada Sample", "Ben Sample"]
     assert sorted(pull["files"]) == ["a.txt", "b.txt"]
+
+
+async def test_what_breaks_behind_a_push_does_not_make_it_nothing_pushed(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch is named, and the next turn builds on what is there already."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("it broke behind the push")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Landing, "_publish", broken)
+        thread = await botty.say('create a.txt with "a"')
+        final = await thread.final()
+    assert "nothing was pushed" not in final.everything
+    assert "may have it as well" in final.everything
+    await thread.say('create b.txt with "b"', "ben")
+    final = await thread.final()
+    assert "Done." in final.text
+    assert "conflict" not in final.everything
+    [pull] = await botty.pulls()
+    assert [each["author"] for each in pull["commits"]] == ["Ada Sample", "Ben Sample"]
 
 
 @pytest.mark.parametrize("way", [None, Way.GIVE_UP, Way.STOP])

@@ -255,9 +255,14 @@ class Landing:
     async def may_have(self, mirror: Mirror) -> str | None:
         """The branch that has this turn's commit, or may have it; None when certainly nothing was pushed."""
         begun = [
-            e for e in await self._file.effects(("sending",), PUSH) if e["key"] == push_key(self._prompt)
+            e
+            for e in await self._file.effects(("sending", "done"), PUSH)
+            if e["key"] == push_key(self._prompt)
         ]
-        for intent in (each["intent"] for each in begun):
+        for each in begun:
+            intent = each["intent"]
+            if each["state"] == "done":
+                return str(intent["branch"])
             try:
                 there = await mirror.remote_head(await self.access(GitPurpose.PUSH), intent["branch"])
             except UserError:  # it cannot be seen, which is not the same as not being there
