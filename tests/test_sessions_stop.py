@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_kit import BUSY, Gates, assert_clean, finals, prompts, shows, until
+from session_kit import BUSY, Gates, assert_clean, fault, finals, impatient, prompts, shows, until
 
+from bot.domain import Prompt, ThreadKey
+from bot.playground import people
+from bot.sessions import turn
+from bot.sessions.house import House
 from bot.testing import Botty
 
 
@@ -49,6 +53,32 @@ async def test_a_stop_after_the_push_was_begun_comes_too_late(botty: Botty, gate
     assert "stop came when" in final.everything
     assert len(await botty.pulls()) == 1
     await assert_clean(botty, thread)
+
+
+@pytest.mark.proof("outside")
+async def test_a_stop_while_a_push_is_taken_up_again_is_heard_by_the_waiting_that_comes_after_it(
+    botty: Botty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a code host that is away once a stop was said, however early it was said."""
+    impatient(monkeypatch, 100.0)
+    await fault(botty, "git-receive-pack", "server_error", 2)
+    thread = await botty.say('create a.txt with "a"')
+    await shows(botty, thread, "does not answer; trying again")
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    permitted = turn.permitted
+
+    async def slowly(house: House, file: SessionFile, prompt: Prompt) -> Prompt:
+        asked.set()
+        await go_on.wait()
+        return await permitted(house, file, prompt)
+
+    monkeypatch.setattr(turn, "permitted", slowly)
+    await botty.restart()
+    await asked.wait()
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    assert await botty.bot.sessions.stop(key.session_id, botty.person("ada"))
+    go_on.set()
+    assert "is kept here" in (await thread.final()).everything
 
 
 async def test_two_stops_stop_once(botty: Botty) -> None:

@@ -129,11 +129,7 @@ class Turn:
 
     async def _decide_and_work(self) -> bool:
         """False when the turn does not end here, because a question is open."""
-        effects = [
-            effect
-            for effect in await self._file.effects()
-            if effect["intent"].get("prompt_id") == self.prompt_id
-        ]
+        effects = [e for e in await self._file.effects() if e["intent"].get("prompt_id") == self.prompt_id]
         effects += [
             e for e in await self._file.effects(kind_prefix=PUSH) if e["key"] == push_key(self._prompt)
         ]
@@ -185,6 +181,8 @@ class Turn:
 
     def _new_landing(self, repository: Repository) -> Landing:
         self._patience = Patience(repository.name, self._progress)
+        if self._stopped_late:  # it was said before there was anything to wait for
+            self._patience.end()
         where = (self._house, self._file, self._prompt, repository)
         self._landing = Landing(*where, self._stage, self._no_return, self._patience)
         return self._landing
