@@ -14,6 +14,7 @@ from bot.playground import people
 from bot.sessions import turn
 from bot.sessions.house import House
 from bot.testing import Botty
+from storage import SessionFile, Stop
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_a_stop_while_a_push_is_taken_up_again_is_heard_by_the_waiting_tha
     await botty.restart()
     await asked.wait()
     key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
-    assert await botty.bot.sessions.stop(key.session_id, botty.person("ada"))
+    assert await botty.bot.sessions.stop(key.session_id, Stop(botty.person("ada")))
     go_on.set()
     assert "is kept here" in (await thread.final()).everything
 
