@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -31,7 +31,16 @@ from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
 from bot.web.server import Ping, WebServer
-from storage import DataFolder, Executor, IndexFile, SessionFile, SessionStore, StateFile
+from storage import (
+    DataFolder,
+    Executor,
+    IndexFile,
+    NoSession,
+    SessionFile,
+    SessionStore,
+    StateFile,
+    StorageError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -222,17 +231,26 @@ class Bot:
         self._recovery = asyncio.create_task(self._catch_up(owed), name="recovery")
 
     async def _catch_up(self, owed: list[SessionId]) -> None:
-        """Messages first: decoration asks Slack many times, and waits where Slack is slow."""
-        self.outbox.notify(OF_NO_SESSION, 0)
+        """Messages first: decoration asks Slack many times, and waits where Slack is slow.
+
+        Until then each stays marked, or a crash in between would leave streams that nobody looks for again.
+        """
+        async with AsyncExitStack() as marks:
+            for session in owed:
+                await marks.enter_async_context(self.house.state.marking(session))
+            self.outbox.notify(OF_NO_SESSION, 0)
+            for session in owed:
+                self.outbox.notify(session, 0)
+                self.observers.catch_up(session)
+            try:
+                await self.observers.recover()
+            except Exception:  # whatever it is, the threads still show what an earlier boot left open
+                log.exception("plugins may not be shown all that an earlier boot did not show them")
+            for session in owed:
+                await self.progress.take_up(session)
         for session in owed:
-            self.outbox.notify(session, 0)
-            self.observers.catch_up(session)
-        try:
-            await self.observers.recover()
-        except Exception:  # whatever it is, the threads still show what an earlier boot left open
-            log.exception("plugins may not be shown all that an earlier boot did not show them")
-        for session in owed:
-            await self.progress.take_up(session)
+            with suppress(StorageError, NoSession):  # said where it was found
+                await self.sessions.settle(session)
 
     async def _cancel_recovery(self) -> None:
         self._recovery.cancel()

@@ -60,6 +60,7 @@ class Wires:
         self.calls = 0  # to the outside, those that only read included
         self.fault: Fault | None = None
         self.redelivery_seconds = 0.0
+        self.connected = False  # whether this boot has looked around
         self.news = asyncio.Event()  # the world may have something to deliver
 
     def outside(self, what: str, act: Callable[[], Any], intent: str = "") -> None:
@@ -165,7 +166,7 @@ class WireEdge(SlackEdge):
 
     async def _deliver(self) -> None:
         await self._backfill.run()
-        self.wires.world.connected = True
+        self.wires.world.connected = self.wires.connected = True
         told: set[str] = set()
         if self.wires.world.deliveries:
             await asyncio.sleep(self.wires.redelivery_seconds)

@@ -111,6 +111,12 @@ async def test_what_a_close_cut_off_is_seen_after_the_next_start(botty: Botty, f
     await botty.idle()
     await botty.restart()
     await caught_up(botty, folder, thread)
+    await botty.bot._recovery
+
+    async def nobody_reads() -> bool:
+        return not botty.bot.observers._readers
+
+    await until(botty, nobody_reads)
     name = ThreadKey(people.TEAM_ID, thread.channel, thread.ts).session_id
     await botty.bot.house.state.set(f"cursor.watches.{name}", 3)  # as if it had been cut off after three
     cut = seen(folder)[:3]

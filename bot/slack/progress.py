@@ -202,7 +202,7 @@ class Viewer:
         self._author: dict[str, Any] | None = None  # of the running turn; None while none runs
         self._stream_ts: str | None = None
         self._stream_at = 0.0
-        self._stream_size = 0
+        self._sent: list[Chunk] = []  # into the stream that is open
         self._asked = False  # a stream was asked for, and nobody knows yet whether it was opened
         self._lost = False  # that was so at least once
         self._before = "0"  # newer than this is any stream that is to come
@@ -304,9 +304,8 @@ class Viewer:
             log.warning("session %s: some progress is not shown (%s)", self._session_id, reason(error))
 
     async def _send(self, chunks: list[Chunk]) -> None:
-        size = characters(chunks)
         is_old = time.monotonic() - self._stream_at > _STREAM_SECONDS
-        if self._stream_ts is not None and (is_old or self._stream_size + size > TEXT_LIMIT):
+        if self._stream_ts is not None and (is_old or characters([*self._sent, *chunks]) > TEXT_LIMIT):
             await self._close_stream()
         if self._stream_ts is None:
             await self._open_stream(chunks)
@@ -323,7 +322,7 @@ class Viewer:
     async def _append(self, chunks: list[Chunk]) -> None:
         await self._progress.appends.wait()
         await self._call("chat.appendStream", {"ts": self._stream_ts, "chunks": chunks})
-        self._stream_size += characters(chunks)
+        self._sent += chunks
 
     async def _open_stream(self, chunks: list[Chunk]) -> None:
         """With what may be said twice; the rest is added to it, since its opening's answer may be lost."""
@@ -338,7 +337,7 @@ class Viewer:
             if ts is None:
                 ts, rest = await self._start_stream(chunks[:first]), chunks[first:]
             self._stream_ts, self._stream_at, self._asked = ts, time.monotonic(), False
-            self._stream_size = characters(chunks[:first])
+            self._sent = list(chunks[:first])
             self._before = max(self._before, ts, key=float)
             self._progress.feeds(thread.channel, ts)
         if rest:
@@ -373,7 +372,9 @@ class Viewer:
         ts, self._stream_ts = self._stream_ts, None
         if ts is None:
             return
-        await self._progress.end(_thread_of(self._session), ts, self._writer.closing(self._failed))
+        shown = {each.get("id") for each in self._sent}  # what an earlier stream showed was ended there
+        steps = [each for each in self._writer.closing(self._failed) if each["id"] in shown]
+        await self._progress.end(_thread_of(self._session), ts, steps)
         self._progress.feeds_no_more(self._session["channel"], ts)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
