@@ -164,9 +164,18 @@ class WireEdge(SlackEdge):
         self._delivering.cancel()
         await asyncio.gather(self._delivering, return_exceptions=True)
 
-    async def _deliver(self) -> None:
+    async def _look_around(self) -> None:
         await self._backfill.run()
         self.wires.world.connected = self.wires.connected = True
+
+    async def _deliver(self) -> None:
+        looking = asyncio.create_task(self._look_around())
+        try:
+            await self._tell_all()
+        finally:
+            looking.cancel()
+
+    async def _tell_all(self) -> None:
         told: set[str] = set()
         if self.wires.world.deliveries:
             await asyncio.sleep(self.wires.redelivery_seconds)
