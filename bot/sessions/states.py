@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from bot.domain import PromptState
-
-UNFINISHED = frozenset({PromptState.QUEUED, PromptState.RUNNING, PromptState.WAITING})
 # A few marks on a letter are writing; a pile of them covers the lines around it.
 _MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _STORM = re.compile(f"({_MARK}{{3}}){_MARK}+")
