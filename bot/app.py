@@ -16,6 +16,7 @@ from bot.admin import AdminServer
 from bot.admin_commands import admin_commands, open_index
 from bot.config import Settings, load
 from bot.domain import SessionId
+from bot.gateway import Gateway
 from bot.git import Mirrors
 from bot.permissions import Permissions
 from bot.plugins import Plugins
@@ -96,8 +97,15 @@ class Bot:
         store, state, index = await self._open_storage(folder)
         epoch = await state.next_epoch()
         self._stack.push_async_callback(self.plugins.close)
+        gateway = Gateway(self.settings.gateway, self.settings.budgets, state)
+        self._stack.push_async_callback(gateway.close)
         await self.plugins.setup(
-            self.settings.sections, self.settings.repositories, self.settings.data, epoch
+            self.settings.sections,
+            self.settings.repositories,
+            self.settings.data,
+            epoch,
+            gateway.models,
+            gateway.ask,
         )
         self._register()
         client, http = self._slack_client(await self._stack.enter_async_context(_http()))
@@ -113,6 +121,7 @@ class Bot:
             state=state,
             index=index,
             mirrors=await self._mirrors(folder),
+            gateway=gateway,
             agents=self.agents.recipes,
             default_agent=self.agents.default,
             epoch=epoch,

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from bot.config_gateway import BudgetSettings, GatewaySettings
 from bot.config_mistakes import dotted, mistakes_of, shown, shown_key, unknown_key
 from bot.config_models import (
     SECTIONS,
@@ -51,6 +52,8 @@ class Settings:
     permissions: PermissionSettings
     limits: LimitSettings
     git: GitSettings
+    gateway: GatewaySettings
+    budgets: BudgetSettings
     plugins: PluginSettings
     repositories: tuple[Repository, ...]
     sections: Mapping[str, BaseModel]
@@ -178,6 +181,8 @@ class _Check:
             permissions=core.permissions,
             limits=core.limits,
             git=core.git,
+            gateway=core.gateway,
+            budgets=core.budgets,
             plugins=self._located(core.plugins),
             repositories=tuple(each.repository() for each in core.repositories),
             sections=MappingProxyType(sections),

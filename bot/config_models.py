@@ -6,28 +6,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
-from pydantic_core import PydanticCustomError, PydanticUndefined
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticUndefined
 
+from bot.config_gateway import BudgetSettings, Destination, GatewaySettings
 from bot.config_secrets import Section
+from bot.config_words import Count, Seconds, Url, Word, refuse
 from bot.domain import Repository
 from bot.errors import Mistake
 from storage import Secret
 
-Count = Annotated[int, Field(gt=0, le=2**31)]
-Seconds = Annotated[int, Field(gt=0, le=366 * 24 * 3600)]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$", max_length=500)]
-
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 _BRANCH = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/@+#-]{0,199}(?<![/.])")
-
-
-def refuse(expected: str, fix: str) -> PydanticCustomError:
-    """What a validator raises, so that the mistake says what was expected and how to fix it."""
-    return PydanticCustomError("setting", "{expected}", {"expected": expected, "fix": fix})
 
 
 class SlackSettings(Section):
@@ -128,6 +120,9 @@ class RepositorySettings(Section):
     agent: Word | None = Field(
         None, description="The agent that works on it; the first one there is when left out."
     )
+    egress: list[Destination] = Field(
+        [], description="Hosts its sandboxes may reach, besides those of [gateway]."
+    )
 
     @field_validator("name")
     @classmethod
@@ -151,6 +146,7 @@ class RepositorySettings(Section):
             channels=tuple(self.channels),
             default_branch=self.default_branch,
             agent=self.agent,
+            egress=tuple(self.egress),
         )
 
 
@@ -163,6 +159,8 @@ class CoreSettings(Section):
     permissions: PermissionSettings
     limits: LimitSettings
     git: GitSettings
+    gateway: GatewaySettings
+    budgets: BudgetSettings
     plugins: PluginSettings
     repositories: list[RepositorySettings] = Field([], description="The repositories people can work on.")
 
@@ -215,13 +213,15 @@ class SettingRow:
 def setting_rows(model: type[BaseModel], section: str) -> Iterator[SettingRow]:
     """Every setting of one section's model, in order, then those of the tables in it.
 
-    A table of tables, one for each name, is `section.key.*`.
+    A table of tables, one for each name, is `section.key.*`; a list of tables is `section.key`.
     """
     for key, info in model.model_fields.items():
         if inner := _table_model(info.annotation):
             yield from setting_rows(inner, f"{section}.{key}")
         elif get_origin(info.annotation) is dict and (inner := _table_model(get_args(info.annotation)[1])):
             yield from setting_rows(inner, f"{section}.{key}.*")
+        elif get_origin(info.annotation) is list and (inner := _table_model(get_args(info.annotation)[0])):
+            yield from setting_rows(inner, f"{section}.{key}")
         else:
             default = info.get_default(call_default_factory=True, validated_data={})
             known = None if default is PydanticUndefined else default

@@ -7,10 +7,12 @@ Nothing here does anything; what a thing *is* stands here, what happens to it st
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NewType, Protocol
 
 from storage import Secret
@@ -20,6 +22,9 @@ PromptId = NewType("PromptId", int)
 SandboxId = NewType("SandboxId", str)
 SnapshotId = NewType("SnapshotId", str)
 CommitSha = NewType("CommitSha", str)
+
+GATEWAY_URL = "http://127.0.0.1:3128"  # where programs in any sandbox find the one way out
+AGENT_FOLDER = "/opt/agent"  # where a recipe's `folder` is in a sandbox
 
 
 # -- people and places ---------------------------------------------------------------------------
@@ -62,6 +67,7 @@ class Repository:
     channels: tuple[str, ...] = ()  # Slack channel ids or names whose default it is
     default_branch: str = "main"
     agent: str | None = None
+    egress: tuple[str, ...] = ()  # what its sandboxes may reach besides what all may: "host", "host:port"
 
     @property
     def short_name(self) -> str:
@@ -244,6 +250,14 @@ class SandboxSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0  # the boot epoch of the bot that asks
     image: SnapshotId | None = None  # a snapshot to start from; None is the bare base
+    folders: Mapping[str, Path] = field(default_factory=dict)  # place inside -> the host's, read-only
+
+
+class Egress(Protocol):
+    """Who serves what the programs of one sandbox send to GATEWAY_URL. Which lease talks is known by this."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, to its end; closes `writer`. Every byte of it is untrusted."""
 
 
 class Process(Protocol):
@@ -286,6 +300,9 @@ class Sandbox(Protocol):
         timeout_seconds: float | None = None,
     ) -> Process:
         """Start a program. At its time limit it is killed and `wait()` returns -1."""
+
+    async def set_egress(self, egress: Egress | None) -> None:
+        """Who serves its connections from now on. What is open is cut; with None nothing leads out."""
 
     async def alive(self) -> bool:
         """False only when it is certainly gone; raises SandboxUnreachable when that cannot be told."""
@@ -344,6 +361,7 @@ class LeaseRequest:
     epoch: int
     snapshot: SnapshotId | None  # the session's own, to continue where it was
     progress: Callable[[str], Awaitable[None]]  # one short line for the thread
+    folders: Mapping[str, Path] = field(default_factory=dict)  # see SandboxSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,11 +378,22 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class McpServer:
+    """A tool server that an agent is given: a command inside the sandbox, or a path of a gateway route."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""  # below GATEWAY_URL
+
+
+@dataclass(frozen=True, slots=True)
 class AgentRecipe:
     """How to start an agent that speaks ACP over stdio inside a sandbox.
 
-    `files` (path relative to the sandbox's home -> content) are written before it starts.
-    Neither command, env nor files may hold a secret.
+    `folder` is the host's, with the agent's program; it is read-only at AGENT_FOLDER. `files` (path relative
+    to the sandbox's home -> content) are written before it starts. `options` are ACP config options, set once
+    a session is open. Nothing of it may hold a secret.
     """
 
     name: str
@@ -372,6 +401,81 @@ class AgentRecipe:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    folder: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    mode: str | None = None
+    model: str | None = None
+    mcp_servers: tuple[McpServer, ...] = ()
+
+
+# -- models and money ----------------------------------------------------------------------------
+
+
+class ModelProtocol(StrEnum):
+    """How a route's service is spoken to."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A configured model. `url` is its route's base below GATEWAY_URL; prices are USD per million tokens."""
+
+    name: str
+    protocol: ModelProtocol
+    route: str
+    url: str
+    input_usd: float
+    cached_input_usd: float
+    output_usd: float
+    context_tokens: int
+    output_tokens: int  # the most one answer may have
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """Whom a model call is for, and so whose budgets it counts against. `person` is a Slack user id."""
+
+    session: SessionId
+    turn: PromptId
+    person: str
+    repository: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsk:
+    """A call of our own to a model. `text` is untrusted, and handed over as data.
+
+    With a `schema` (a strict JSON schema of an object) the answer is wanted as such an object.
+    """
+
+    purpose: str  # one word for the accounts: "classify", "title"
+    instructions: str
+    text: str
+    schema: Mapping[str, Any] | None = None
+    output_tokens: int = 512
+    timeout_seconds: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """`data` is None when no schema was asked for, or when the model could not be brought to keep to it."""
+
+    text: str
+    data: Mapping[str, Any] | None
+    model: str
+
+
+class Models(Protocol):
+    """Calls of our own, through the gateway: its key, its budgets, its bounds."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model that we may ask. None is ever used without being configured for it."""
+
+    async def ask(self, ask: ModelAsk, spender: Spender) -> ModelReply:
+        """One call, tried once. Raises ModelError when it failed, took too long, or has no budget left."""
 
 
 # -- git and what a turn leaves ------------------------------------------------------------------

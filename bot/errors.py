@@ -76,5 +76,9 @@ class AgentError(UserError):
     """The agent could not be started, broke its protocol, or died."""
 
 
+class ModelError(UserError):
+    """A model was not reached, refused, or may not be asked; nothing about it is a secret."""
+
+
 class GitError(UserError):
     """A host-side git step failed or refused what a sandbox handed out."""

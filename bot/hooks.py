@@ -38,6 +38,8 @@ from bot.domain import (
     Lease,
     LeaseRequest,
     Limits,
+    Model,
+    Models,
     Person,
     Prompt,
     Provider,
@@ -74,6 +76,8 @@ class PluginContext:
     repositories: Sequence[Repository]
     data: Path  # the plugin's own folder below the data folder, made when first asked for
     epoch: int  # this boot of the bot
+    models: Sequence[Model] = ()  # those configured for the gateway, the default one first
+    ask: Models | None = None  # our own calls to a model; None where there is no bot around the plugin
 
 
 class Effects(Protocol):

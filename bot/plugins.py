@@ -21,7 +21,7 @@ import pluggy
 from pydantic import BaseModel
 
 from bot.config_models import PluginSettings, Schemas
-from bot.domain import Repository
+from bot.domain import Model, Models, Repository
 from bot.errors import ConfigError, Mistake, PluginError, UserError
 from bot.hooks import PROJECT, PluginContext, Specs
 from bot.plugin_loading import BUILT_IN, Candidate, candidates, misspelt
@@ -161,7 +161,13 @@ class Plugins:
         return Schemas(models, without, frozenset(unread - self._found.keys()), tuple(self.mistakes))
 
     async def setup(
-        self, sections: Mapping[str, Any], repositories: Sequence[Repository], data: Path, epoch: int
+        self,
+        sections: Mapping[str, Any],
+        repositories: Sequence[Repository],
+        data: Path,
+        epoch: int,
+        models: Sequence[Model] = (),
+        ask: Models | None = None,
     ) -> None:
         """Tell each plugin of its settings; one that fails is left out. ConfigErrors are raised, all at once.
 
@@ -171,7 +177,7 @@ class Plugins:
         def arguments(name: str) -> dict[str, Any]:
             own = data / "plugins" / name
             own.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return {"context": PluginContext(sections.get(name), repositories, own, epoch)}
+            return {"context": PluginContext(sections.get(name), repositories, own, epoch, models, ask)}
 
         mistakes: list[Mistake] = []
         for impl in reversed(self._impls("setup")):  # in the order they were registered

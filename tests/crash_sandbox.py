@@ -54,6 +54,9 @@ class InProcessSandbox(Sandbox):
     def id(self) -> SandboxId:
         return self._id
 
+    async def set_egress(self, egress: object) -> None:
+        """There is nothing in it that would go out."""
+
     @property
     def provider(self) -> str:
         return "stand-in"

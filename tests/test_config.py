@@ -556,11 +556,11 @@ def example_lines() -> list[tuple[str, str, str, bool, str]]:
         if header := re.fullmatch(r"(# )?\[+([\w.]+)\]+", line):
             whole = bool(header[1])  # a table for each of many names is commented out as a whole
             section = next((each for each in sections if fnmatch(header[2], each)), header[2])
-        elif setting := re.fullmatch(r"(# )?([a-z_]+) = (.+)", line):
-            commented = bool(setting[1])
-            assert commented or not whole, line
+        elif setting := re.fullmatch(r"((?:# )*)([a-z_]+) = (.+)", line):
+            depth = setting[1].count("#") - whole
+            assert depth in (0, 1), line
             text = above.removeprefix("# ") if whole else above
-            found.append((section, setting[2], setting[3], commented and not whole, text))
+            found.append((section, setting[2], setting[3], depth == 1, text))
         above = line
     return found
 
@@ -603,7 +603,7 @@ def test_the_example_loads_as_it_is():
 
 def test_what_is_commented_out_in_the_example_would_load_too(tmp_path):
     (tmp_path / "my_plugins").mkdir()
-    text = re.sub(r"^# (\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(?:# )+(\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     settings = load(write(tmp_path, text), Plugins(), environment=NEEDED)
     assert settings.web.public_url == "https://threadsmith.example.com"
 

@@ -429,7 +429,7 @@ def test_every_hook_is_explained():
 
 
 def test_what_bot_offers_is_all_there_and_in_order():
-    assert list(bot.__all__) == sorted(bot.__all__)
+    assert list(bot.__all__) == sorted(bot.__all__, key=lambda name: (not name.isupper(), name))
     assert all(getattr(bot, name) is not None for name in bot.__all__)
     with pytest.raises(AttributeError):
         _ = bot.no_such_name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bot.config import Settings
 from bot.domain import AgentRecipe, Repository
+from bot.gateway import Gateway
 from bot.git import Mirrors
 from bot.permissions import Permissions
 from bot.plugins import Plugins
@@ -29,6 +30,7 @@ class House:
     state: StateFile
     index: IndexFile
     mirrors: Mirrors
+    gateway: Gateway
     agents: Mapping[str, AgentRecipe]
     default_agent: str
     epoch: int

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from bot import Limits, SandboxError, SandboxGone, SandboxId, SandboxUnreachable, SnapshotId
+from bot import Egress, Limits, SandboxError, SandboxGone, SandboxId, SandboxUnreachable, SnapshotId
 from plugins.sandbox_runner import layout, watch
 from plugins.sandbox_runner.cgroups import Group
 from plugins.sandbox_runner.process import LocalProcess
@@ -103,6 +103,9 @@ class LocalSandbox:
             return f"sandbox: a program was ended at the bound of {self._limits.memory_mib} MiB of memory"
 
         return note
+
+    async def set_egress(self, egress: Egress | None) -> None:
+        """Nothing leads out yet."""
 
     async def alive(self) -> bool:
         if self._gone is None:
