@@ -405,6 +405,7 @@ class AgentRecipe:
     options: Mapping[str, str] = field(default_factory=dict)
     mode: str | None = None
     model: str | None = None
+    permissions: str = "allow"  # what it asks for is allowed, denied, or asked in the thread ("ask")
     mcp_servers: tuple[McpServer, ...] = ()
 
 
