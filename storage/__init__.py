@@ -9,10 +9,12 @@ from storage.prompts import Accepted, NewPrompt, Outcome, Stop, Stopped
 from storage.secret import Secret
 from storage.session_file import SessionFile, Thread
 from storage.session_store import NoSession, SessionStore
+from storage.spending import Account, Reserved, Spending, TurnTotal
 from storage.state import StateFile
 
 __all__ = [
     "Accepted",
+    "Account",
     "DataFolder",
     "Executor",
     "File",
@@ -25,13 +27,16 @@ __all__ = [
     "NoSession",
     "Outcome",
     "Rebuilt",
+    "Reserved",
     "Secret",
     "SessionFile",
     "SessionStore",
+    "Spending",
     "StateFile",
     "Stop",
     "Stopped",
     "StorageError",
     "Thread",
+    "TurnTotal",
     "Unusable",
 ]

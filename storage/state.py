@@ -17,6 +17,7 @@ from storage import creation
 from storage.engine import Executor, File, Row
 from storage.ledger import Ledger, Tx, decoded, dump
 from storage.migrations import Schema, add_effects
+from storage.spending import Spending, add_spending, keep_open_calls
 
 state_migrations = Migrations("state")
 
@@ -80,6 +81,11 @@ def m001_state(db: Database) -> None:
     add_effects(db)
 
 
+@state_migrations()
+def m002_spending(db: Database) -> None:
+    add_spending(db)
+
+
 @cache
 def state_schema() -> Schema:
     return Schema(state_migrations)
@@ -97,6 +103,7 @@ class StateFile(Ledger):
         self._holds: Counter[str] = Counter()
         self._latest_mark: dict[str, int] = {}
         self._numbers = count(1)
+        self.spending = Spending(file, lambda: self._now())
 
     @classmethod
     async def open(
@@ -130,9 +137,10 @@ class StateFile(Ledger):
         return self._file
 
     async def next_epoch(self) -> int:
-        """Begin a boot: from now on nothing of an older epoch is accepted."""
+        """Begin a boot: from now on nothing of an older epoch is accepted; what it had reserved is spent."""
 
         def begin(tx: Tx) -> int:
+            keep_open_calls(tx.db)
             row = tx.one(
                 """INSERT INTO boot (id, epoch, at) VALUES (1, 1, ?1)
                    ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, at = ?1 RETURNING epoch""",

@@ -34,6 +34,7 @@ ROWS = {
     "output": ("Hostile output", "bundles, protocol lines and texts a sandbox hands out"),
     "canary": ("Places searched for secrets", "every secret is marked; none is found"),
     "input": ("Bad input", "configuration, command line, control API, Slack, clicks"),
+    "budgets": ("Attempts to overspend", "floods, lies, hang-ups and crashes against every budget"),
     "playground": ("Strangers at the playground", "other pages, other hosts, no token"),
 }
 
