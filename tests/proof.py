@@ -31,6 +31,10 @@ ROWS = {
     "recovery": ("Rules of recovery", "what a start after a crash does, a rule a test"),
     "outside": ("Failing outside", "Slack, GitHub, disk and clock misbehave"),
     "inside": ("Attacks from inside a sandbox", "files, network, signals, floods, the kernel"),
+    "gateway": (
+        "Attacks on the way out",
+        "hosts, addresses, paths, requests and keys a sandbox has no right to",
+    ),
     "output": ("Hostile output", "bundles, protocol lines and texts a sandbox hands out"),
     "canary": ("Places searched for secrets", "every secret is marked; none is found"),
     "input": ("Bad input", "configuration, command line, control API, Slack, clicks"),
