@@ -538,15 +538,6 @@ async def test_the_service_is_let_go_when_the_client_leaves():
             await let_go.wait()
 
 
-async def test_a_model_s_route_says_that_there_is_none_yet():
-    from bot.config_gateway import RouteKind, RouteSettings
-
-    route = RouteSettings(name="llm", kind=RouteKind.OPENAI, upstream="http://127.0.0.1:1/v1")
-    async with gateway(routes=[route]) as house:
-        answer = await (await house.open()).ask("/routes/llm/chat/completions", method="POST", body=b"{}")
-        assert json.loads(answer.body)["error"]["code"] == "no_models"
-
-
 @pytest.mark.proof("gateway")
 async def test_no_log_line_and_no_answer_ever_holds_the_key(caplog):
     caplog.set_level(logging.DEBUG)

@@ -10,9 +10,10 @@ from bot.config_gateway import BudgetSettings, GatewaySettings, RouteKind, Route
 from bot.domain import Models, Repository, Spender
 from bot.gateway.bounds import ALL_CONNECTIONS, Deadlines, Room
 from bot.gateway.door import Door, Ground
+from bot.gateway.meter import Meter
+from bot.gateway.model_route import ModelRoute
 from bot.gateway.outside import Internet, Outside
 from bot.gateway.own_calls import OwnCalls
-from bot.gateway.refusals import Refused
 from bot.gateway.routes import PlainRoute
 from bot.gateway.words import Reply, Request, Watcher
 from storage import StateFile
@@ -31,12 +32,14 @@ class Gateway:
         deadlines: Deadlines | None = None,
     ) -> None:
         self.models = settings.known_models()
-        self._settings, self._budgets, self._state = settings, budgets, state
+        self._settings = settings
+        self.meter = Meter(budgets, state)
         self.ask: Models = OwnCalls()
         self._outside: Outside = Internet() if outside is None else outside
         self._deadlines = Deadlines() if deadlines is None else deadlines
         self._http_session: aiohttp.ClientSession | None = None
         self._plain: dict[str, PlainRoute] = {}
+        self._to_models: dict[str, ModelRoute] = {}
         self._doors: weakref.WeakSet[Door] = weakref.WeakSet()
         self._ground = Ground(
             egress=tuple(settings.egress),
@@ -77,7 +80,15 @@ class Gateway:
         self, route: RouteSettings, request: Request, reply: Reply, spender: Spender, watcher: Watcher
     ) -> None:
         if route.kind is not RouteKind.PLAIN:
-            raise Refused(501, "no_models", "Models are not reached through this gateway.")
+            await self._model_route(route).serve(request, reply, spender, watcher)
+            return
         if route.name not in self._plain:
             self._plain[route.name] = PlainRoute(route, self._http, self._deadlines)
         await self._plain[route.name].serve(request, reply)
+
+    def _model_route(self, route: RouteSettings) -> ModelRoute:
+        if route.name not in self._to_models:
+            self._to_models[route.name] = ModelRoute(
+                route, self.models, self._http, self.meter, idle_seconds=self._deadlines.answer_seconds
+            )
+        return self._to_models[route.name]

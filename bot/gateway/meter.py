@@ -62,7 +62,7 @@ class Meter:
     """
 
     def __init__(self, budgets: BudgetSettings, state: StateFile) -> None:
-        self._spending = state.spending
+        self._state = state
         limits = {
             "turn": budgets.turn_usd,
             "session": budgets.session_usd,
@@ -114,7 +114,7 @@ class Meter:
 
     async def release(self, reservation: Reservation) -> None:
         """It certainly cost nothing: the model was not reached, or refused to begin."""
-        ended = asyncio.ensure_future(self._spending.release(reservation.call))
+        ended = asyncio.ensure_future(self._state.spending.release(reservation.call))
         if await _whole(ended) is None:
             raise AlreadyEnded
 
@@ -130,7 +130,7 @@ class Meter:
 
     async def turn_total(self, session: SessionId, turn: PromptId) -> tuple[float, int, int, int]:
         """US dollars, calls, tokens read and tokens written of one turn, our own calls for it included."""
-        total = await self._spending.turn(session, turn)
+        total = await self._state.spending.turn(session, turn)
         return dollars(total.nanos), total.calls, total.input_tokens, total.output_tokens
 
     # -- what runs to its end --------------------------------------------------------------------
@@ -138,7 +138,9 @@ class Meter:
     async def _reserve(
         self, spender: Spender, model: Model, purpose: str, nanos: int, watcher: Watcher | None
     ) -> Reservation:
-        found = await self._spending.reserve(_account(spender), model.name, purpose, nanos, self._limits)
+        found = await self._state.spending.reserve(
+            _account(spender), model.name, purpose, nanos, self._limits
+        )
         if found.call is None:
             assert found.over is not None
             budget = self._budget(found.over, found.spent)
@@ -155,11 +157,11 @@ class Meter:
         if told is None:
             read = cached = written = 0
             nanos = reservation.nanos
-            spent = await self._spending.keep(reservation.call)
+            spent = await self._state.spending.keep(reservation.call)
         else:
             read, cached, written, extra = told
             nanos = cost(reservation.model, read, cached, written, extra)
-            spent = await self._spending.settle(reservation.call, nanos, read, cached, written)
+            spent = await self._state.spending.settle(reservation.call, nanos, read, cached, written)
         if spent is None:
             raise AlreadyEnded
         name, purpose = reservation.model.name, reservation.purpose
