@@ -236,6 +236,13 @@ class Opened:
         finally:
             client.writer.close()
 
+    async def open_connections(self, number: int) -> None:
+        """Wait until only so many are."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(open_now := list(self.door._open)) > number:
+                await asyncio.wait(open_now, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
+
     async def connect(self, target: str, *headers: str) -> tuple[Client, Answer]:
         client = await self.client()
         lines = [f"CONNECT {target} HTTP/1.1", *(headers or [f"Host: {target}"]), "", ""]
