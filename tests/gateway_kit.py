@@ -22,6 +22,7 @@ from bot.domain import PromptId, Repository, SessionId, Spender
 from bot.gateway import Budget, Denial, Gateway, Usage
 from bot.gateway.bounds import Deadlines
 from bot.gateway.door import Door
+from bot.gateway.outside import STREAM_BYTES
 from storage import Secret, StateFile
 
 KEY = "key-of-the-service-0123456789"
@@ -75,7 +76,7 @@ class World:
         self.reached.append((address, port))
         if (address, port) not in self.ports:
             raise ConnectionRefusedError
-        return await asyncio.open_connection("127.0.0.1", self.ports[address, port])
+        return await asyncio.open_connection("127.0.0.1", self.ports[address, port], limit=STREAM_BYTES)
 
     def close(self) -> None: ...
 
