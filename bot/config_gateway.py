@@ -17,7 +17,7 @@ from storage import Secret
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 # The last label begins with a letter: what ends in a number is an address in some notation.
-_TOP = r"(?!0x)[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_TOP = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DESTINATION = re.compile(rf"((?:\*\.)?(?:{_LABEL}\.)+{_TOP})(?::([1-9][0-9]{{0,4}}))?")
 _ROUTE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from gateway_kit import PUBLIC, WAIT_SECONDS, Heard, World, echo, gateway, listening, plain
@@ -81,6 +82,7 @@ async def test_a_request_that_two_programs_might_read_differently_is_refused_and
         await client.say(said)
         answer = await client.answer()
         assert answer.status in (400, 501, 505)
+        assert answer.code in ("malformed", "version")
         assert answer.headers["connection"] == "close"
         assert await client.ended() == b""
         assert inside.heard.messages == []
@@ -126,6 +128,46 @@ async def test_a_head_that_comes_drop_by_drop_is_refused_at_its_deadline():
         answer = await client.answer()
         assert (answer.status, answer.code) == (408, "timeout")
         assert await client.ended() == b""
+
+
+async def test_a_client_refused_in_the_middle_of_its_body_can_still_read_why():
+    async with gateway() as house:
+        client = await (await house.open()).client()
+        body = b"x" * 900_000
+        await client.say(b"PUT /routes/none/ HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" + body)
+        answer = await client.answer()
+        assert (answer.code, answer.headers["connection"]) == ("route", "close")
+        assert await client.reader.read() == b""  # and no reset
+
+
+async def test_a_refusal_of_a_head_has_no_body():
+    async with gateway() as house:
+        client = await (await house.open()).client()
+        for _ in range(2):
+            assert (await client.ask("/routes/none/", method="HEAD")).status == 403
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_when_the_gateway_itself_breaks_the_client_gets_an_answer_that_tells_nothing_or_none(
+    begun, caplog
+):
+    async def breaks(route, request, reply, spender, watcher):
+        if begun:
+            await reply.start(200, {})
+            await reply.send(b"begun")
+        raise RuntimeError("the secret")
+
+    async with gateway(routes=[plain("index", 1)]) as house:
+        house.gateway._ground = replace(house.gateway._ground, serve_route=breaks)
+        inside = await house.open()
+        if begun:
+            with pytest.raises(asyncio.IncompleteReadError):
+                await inside.ask("/routes/index/")
+        else:
+            answer = await inside.ask("/routes/index/")
+            assert (answer.status, answer.code) == (500, "broken")
+            assert b"the secret" not in answer.body
+        assert "RuntimeError at " in caplog.text and "the secret" not in caplog.text
 
 
 async def test_a_client_that_says_nothing_is_let_go_without_a_word():
