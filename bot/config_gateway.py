@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from bot.config_secrets import Section
 from bot.config_words import Count, Url, Word, refuse
@@ -14,18 +16,26 @@ from bot.domain import GATEWAY_URL, Model, ModelProtocol
 from storage import Secret
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_DESTINATION = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+(?::([0-9]{{1,5}}))?")
-_ADDRESS = re.compile(r"[0-9.]+(?::[0-9]+)?|0x.*")
+# The last label begins with a letter: what ends in a number is an address in some notation.
+_TOP = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DESTINATION = re.compile(rf"((?:\*\.)?(?:{_LABEL}\.)+{_TOP})(?::([1-9][0-9]{{0,4}}))?")
 _ROUTE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
-_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()+,;=:@%/*-]*")
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()+,;=:@/*-]*")
+_DOTS = re.compile(r"//|/\.\.?(?:[/;]|$)")
+# Headers that say how a message is sent and to whom; a secret in one of them would break that.
+_FRAMING = re.compile(
+    r"host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|proxy-.*|accept.*|date"
+    r"|range|if-.*|user-agent",
+    re.IGNORECASE,
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def _destination(value: str) -> str:
     """A host by name, with a port other than 443 after a colon; `*.` stands for one or more labels."""
-    found = _DESTINATION.fullmatch(value.lower())
-    if found is None or _ADDRESS.fullmatch(value) or not 0 < int(found[1] or 443) < 65536:
+    found = _DESTINATION.fullmatch(value.lower()) if value.isascii() else None
+    if found is None or len(found[1]) > 253 or int(found[2] or 443) > 65535:
         fix = 'Write it as in "registry.example.com", "registry.example.com:8443" or "*.example.com".'
         raise refuse("a host by name, never an address", fix)
     return value.lower()
@@ -40,11 +50,13 @@ def _route_name(value: str) -> str:
 def _header(value: str) -> str:
     if not _HEADER.fullmatch(value):
         raise refuse("the name of an HTTP header", 'Write it as in header = "Authorization".')
+    if _FRAMING.fullmatch(value):
+        raise refuse("a header for a secret", 'Use one such as "Authorization" or "X-Api-Key".')
     return value
 
 
 def _format(value: str) -> str:
-    if value.count("{}") != 1 or not value.isprintable():
+    if value.count("{}") != 1 or not (value.isascii() and value.isprintable()):
         raise refuse("a text with {} where the secret goes", 'Write it as in format = "Bearer {}".')
     return value
 
@@ -56,9 +68,37 @@ def _method(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    if not _PATH.fullmatch(value) or "*" in value[:-1] or ".." in value:
-        raise refuse("a path that begins with /", 'A * may stand at its end, as in "/simple/*".')
+    if not _PATH.fullmatch(value) or "*" in value[:-1] or _DOTS.search(value.removesuffix("*")):
+        raise refuse("a plain path that begins with /", 'A * may stand at its end, as in "/simple/*".')
     return value
+
+
+def _refused(expected: str, fix: str) -> PydanticCustomError:
+    """Like `refuse`, of what may hold a secret."""
+    shown = {"expected": expected, "got": "something else (not shown)", "fix": fix}
+    return PydanticCustomError("secret", "{expected}", shown)
+
+
+def _upstream(value: str) -> str:
+    """Without a name, a password or a key in it: those are a secret's, and a path is put behind it."""
+    fix = 'Write it as in "https://index.example.com/simple"; what is secret goes into secret = { … }.'
+    try:
+        found = urlsplit(value)
+        fine = bool(found.hostname) and (found.port is None or found.port > 0)
+    except ValueError:
+        fine = False
+    if not fine or "@" in found.netloc or any(char in value for char in "?#\\%") or not value.isascii():
+        raise _refused("an address without user, query or fragment", fix)
+    if _DOTS.search(found.path.rstrip("/")):
+        raise refuse("an address whose path is plain", fix)
+    return value
+
+
+def _sendable(secret: Secret | None) -> Secret | None:
+    """A header has one line of plain characters; anything else could begin another header."""
+    if secret is not None and not (secret.reveal().isascii() and secret.reveal().isprintable()):
+        raise _refused("a secret of printable ASCII characters", f"Look at {secret.name}: is it one line?")
+    return secret
 
 
 Destination = Annotated[str, AfterValidator(_destination)]
@@ -80,14 +120,18 @@ class RouteSettings(Section):
     kind: RouteKind = Field(
         description='"plain"; or "openai" or "anthropic" for a model provider, whose usage is metered.'
     )
-    upstream: Url = Field(description="What that stands for; it may be an address of your own network.")
+    upstream: Annotated[Url, AfterValidator(_upstream)] = Field(
+        description="What that stands for; it may be an address of your own network."
+    )
     header: Annotated[str, AfterValidator(_header)] = Field(
         "Authorization", description="The header that carries the secret."
     )
     format: Annotated[str, AfterValidator(_format)] = Field(
         "Bearer {}", description="Its value, with {} where the secret goes."
     )
-    secret: Secret | None = Field(None, description="The key; none for a service that wants none.")
+    secret: Annotated[Secret | None, AfterValidator(_sendable)] = Field(
+        None, description="The key; none for a service that wants none."
+    )
     methods: list[Annotated[str, AfterValidator(_method)]] = Field(
         ["GET", "HEAD"], description="What may be done; a model provider's route knows by itself."
     )

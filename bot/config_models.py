@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticUndefined
 
 from bot.config_gateway import BudgetSettings, Destination, GatewaySettings
@@ -173,6 +173,21 @@ class CoreSettings(Section):
             if name in seen:
                 raise refuse(f"every repository once, not {repository.name} twice", "Remove one of the two.")
             seen.add(name)
+        return repositories
+
+    @field_validator("repositories")
+    @classmethod
+    def _routes_know_them(
+        cls, repositories: list[RepositorySettings], info: ValidationInfo
+    ) -> list[RepositorySettings]:
+        """A route for a misspelt repository would be one for nobody."""
+        gateway: GatewaySettings | None = info.data.get("gateway")  # None when it is wrong itself
+        known = {repository.name for repository in repositories}
+        for route in gateway.routes if gateway is not None else []:
+            for name in route.repositories:
+                if name not in known:
+                    fix = f'Add it, or mend `repositories` of [[gateway.routes]] name = "{route.name}".'
+                    raise refuse(f"a repository {name}, which a route is for", fix)
         return repositories
 
 

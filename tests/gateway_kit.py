@@ -22,6 +22,7 @@ from bot.domain import PromptId, Repository, SessionId, Spender
 from bot.gateway import Budget, Denial, Gateway, Usage
 from bot.gateway.bounds import Deadlines
 from bot.gateway.door import Door
+from bot.gateway.outside import STREAM_BYTES
 from storage import Secret, StateFile
 
 KEY = "key-of-the-service-0123456789"
@@ -75,7 +76,7 @@ class World:
         self.reached.append((address, port))
         if (address, port) not in self.ports:
             raise ConnectionRefusedError
-        return await asyncio.open_connection("127.0.0.1", self.ports[address, port])
+        return await asyncio.open_connection("127.0.0.1", self.ports[address, port], limit=STREAM_BYTES)
 
     def close(self) -> None: ...
 
@@ -235,6 +236,13 @@ class Opened:
             return await client.ask(target, *headers, method=method, body=body)
         finally:
             client.writer.close()
+
+    async def open_connections(self, number: int) -> None:
+        """Wait until only so many are."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(open_now := list(self.door._open)) > number:
+                await asyncio.wait(open_now, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
 
     async def connect(self, target: str, *headers: str) -> tuple[Client, Answer]:
         client = await self.client()

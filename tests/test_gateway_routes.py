@@ -126,6 +126,26 @@ async def test_nothing_is_said_to_the_service_that_the_client_did_not_say():
         assert service.headers().keys() == {"host", "authorization"}
 
 
+@pytest.mark.proof("gateway")
+async def test_a_cookie_of_one_turn_is_not_sent_for_another():
+    service = Service(b"HTTP/1.1 200 OK\r\nSet-Cookie: who=first; Path=/\r\nContent-Length: 0\r\n\r\n")
+    async with listening(service) as port:
+        route = plain("index", port, upstream=f"http://localhost:{port}/")
+        async with gateway(routes=[route]) as house:
+            for _ in range(2):
+                assert (await (await house.open()).ask("/routes/index/")).status == 200
+            assert len(service.asked) == 2 and "cookie" not in service.headers()
+
+
+async def test_the_bot_s_own_proxy_is_not_the_sandboxes(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    service = Service()
+    async with listening(service) as port, gateway(routes=[plain("index", port)]) as house:
+        assert (await (await house.open()).ask("/routes/index/")).status == 200
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_goes_through_in_the_form_it_came(chunked):
     service = Service()
@@ -327,6 +347,14 @@ async def test_a_redirect_to_elsewhere_is_refused_and_followed_by_nobody(locatio
         assert "location" not in answer.headers and KEY.encode() not in answer.body
         assert len(inside.heard.denials) == 1 and KEY not in str(inside.heard.denials)
         assert len(service.asked) == 1
+
+
+async def test_where_a_redirect_leads_is_told_in_plain_characters():
+    said = "HTTP/1.1 302 Found\r\nLocation: http://ex\u202eam.example.com/\r\nContent-Length: 0\r\n\r\n"
+    async with listening(Service(said.encode())) as port, gateway(routes=[plain("index", port)]) as house:
+        inside = await house.open()
+        assert (await inside.ask("/routes/index/")).code == "redirect"
+        assert inside.heard.where == ["ex?am.example.com:80"]
 
 
 # -- what may be asked for ---------------------------------------------------------------------------

@@ -131,8 +131,8 @@ class PlainRoute:
         """A Location as the client has to ask for it. Refused when it leads elsewhere: no key goes there."""
         base, there = _parts(url, self._upstream), _parts(url, location)
         if base is not None and there is not None and not self._tells(location):
-            below = there.path.removeprefix(base.path)
-            path = normal(below) if there.path.startswith(base.path) and below.startswith("/") else None
+            below = there.path.startswith(base.path)
+            path = normal(there.path.removeprefix(base.path)) if below else None
             if there.origin == base.origin and path is not None:
                 return {"location": f"/routes/{self._route.name}{path}{there.query}"}
         if status not in _REDIRECTS:

@@ -30,6 +30,7 @@ _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A line end that is not CRLF, or one before a space (a folded header): read differently by different parsers.
 _AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]|\x00")
+_BARE = re.compile(rb"(?<!\r)\n")
 # h11 takes a length that is told twice when both are the same.
 _LENGTHS = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
@@ -221,6 +222,8 @@ class Connection:
             if self._early[:1] and self._early[0] < 0x21:
                 raise Refused(400, "malformed", "This is no HTTP request.")
             end = self._early.find(b"\r\n\r\n", max(0, seen - 3))
+            if _BARE.search(self._early, seen, len(self._early) if end < 0 else end):
+                raise Refused(400, "malformed", "Lines of a head end with CR LF.")
             if end >= HEAD_BYTES or (end < 0 and len(self._early) > HEAD_BYTES):
                 raise Refused(431, "head_too_large", f"A head has at most {HEAD_BYTES} bytes.")
             if end >= 0:
@@ -364,6 +367,8 @@ def _check(head: h11.Request) -> None:
         raise Refused(505, "version", "This speaks HTTP/1.1.")
     if b"transfer-encoding" in names and (b"content-length" in names or head.http_version == b"1.0"):
         raise Refused(400, "malformed", "A body has a Content-Length or chunks, never both.")
+    if not all(_VALUE.fullmatch(value.decode("latin-1")) for _, value in head.headers):
+        raise Refused(400, "malformed", "A header holds control characters.")
 
 
 def _as_refused(error: Exception) -> Refused:
