@@ -127,6 +127,7 @@ class Provider:
     port: int = 0
     asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     behave: Behaviour | None = None
+    stop: Callable[[], Awaitable[None]] | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -160,6 +161,7 @@ async def provider() -> AsyncIterator[Provider]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     made.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # it has just been started
+    made.stop = runner.cleanup
     yield made
     await runner.cleanup()
 
@@ -192,7 +194,10 @@ class Place:
     async def post(self, path: str, body: Any, *headers: str, method: str = "POST") -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         client = await self.client()
-        return await client.ask(f"/routes/{path}", *headers, method=method, body=raw)
+        try:
+            return await client.ask(f"/routes/{path}", *headers, method=method, body=raw)
+        finally:
+            client.writer.close()
 
     async def client(self) -> Client:
         streams = await asyncio.open_connection("127.0.0.1", self.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -82,7 +83,7 @@ class Provider:
             headers[self._route.header] = self._route.format.replace("{}", self._route.secret.reveal())
         return await self._http.post(
             URL(self._route.upstream.rstrip("/") + request.path + query, encoded=True),
-            data=ask.body,
+            data=io.BytesIO(ask.body),  # bytes would be sent in one go, while all others wait
             headers=headers,
             allow_redirects=False,  # the key goes nowhere else
             timeout=self._timeout,

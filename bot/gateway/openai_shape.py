@@ -218,7 +218,8 @@ def _tools(tools: Any) -> None:
     while left:
         tool = left.pop()
         kind = tool.get("type") if isinstance(tool, dict) else None
-        clients = kind in _CLIENTS_TOOLS or (kind == "tool_search" and tool.get("execution") == "client")
+        clients = isinstance(kind, str) and kind in _CLIENTS_TOOLS
+        clients = clients or (kind == "tool_search" and tool.get("execution") == "client")
         if not clients or (kind == "shell" and not _local(tool.get("environment"))):
             raise providers_tool(kind)
         if kind == "namespace":
