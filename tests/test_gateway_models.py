@@ -567,12 +567,14 @@ async def test_more_usage_than_was_reserved_is_charged_in_full(here: Place) -> N
     assert await here.ended() == [("settled", 10 * NANOS)]
 
 
+SO_FAR = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 1}}
 CUT: list[tuple[str, dict[str, Any], list[bytes]]] = [
     ("llm/chat/completions", CHAT, chat_stream()[:1]),
     ("llm/chat/completions", CHAT, [event(chunk("a", usage=told(completion_tokens=1)))]),
     ("llm/chat/completions", CHAT, [event(chunk(choices=[], usage=told(completion_tokens=0)))]),
     ("llm/responses", ASK, response_stream()[:1]),
     ("claude/v1/messages", MESSAGE, message_stream(end=False)),
+    ("claude/v1/messages", MESSAGE, [*message_stream(end=False), event(SO_FAR, "message_delta")]),
 ]
 
 
