@@ -34,7 +34,8 @@ class Gateway:
         self.models = settings.known_models()
         self._settings = settings
         self.meter = Meter(budgets, state)
-        self.ask: Models = OwnCalls()
+        self._own = OwnCalls(settings, self.meter)
+        self.ask: Models = self._own
         self._outside: Outside = Internet() if outside is None else outside
         self._deadlines = Deadlines() if deadlines is None else deadlines
         self._http_session: aiohttp.ClientSession | None = None
@@ -60,6 +61,7 @@ class Gateway:
         """Cut what is open, every door's."""
         for door in list(self._doors):
             await door.close()
+        await self._own.close()
         if self._http_session is not None:
             await self._http_session.close()
         self._outside.close()
