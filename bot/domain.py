@@ -210,6 +210,15 @@ class RepositoryAsk:
     candidates: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryStep:
+    """One step on the way to a repository, for those who ask why. One without a `verdict` passed."""
+
+    name: str
+    verdict: RepositoryChoice | RepositoryAsk | None
+    said: str = ""
+
+
 class Action(StrEnum):
     START = "start"
     STEER = "steer"

@@ -48,6 +48,7 @@ from bot.domain import (
     RepositoryAsk,
     RepositoryChoice,
     RepositoryQuestion,
+    RepositoryStep,
     SessionId,
     Subject,
 )
@@ -203,6 +204,15 @@ class Specs:
     @hookspec
     def choose_repository(self, question: RepositoryQuestion) -> RepositoryChoice | RepositoryAsk | None:
         """Which repository is meant? None passes the question on; the first choice or ask counts."""
+
+    @hookspec
+    def explain_repository(
+        self, question: RepositoryQuestion, ask_model: bool
+    ) -> Sequence[RepositoryStep] | None:
+        """How `choose_repository` comes to its answer: each step in order, the first verdict counts.
+
+        No model is asked unless `ask_model`, since that costs money.
+        """
 
     @hookspec
     def repository_facts(self, repository: Repository) -> str | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TEXT_CHARS = 60_000
 _MESSAGE_TOKENS = 64  # what a service may add around each message
 _AT_ONCE = 4
+_MAKING_SECONDS = 5.0  # once, and a hook has 10 for all it does
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -70,7 +71,11 @@ class OwnCalls:
     async def ask(self, ask: ModelAsk, spender: Spender) -> ModelReply:
         if self._model is None:
             raise ModelError("No model is configured for this; `own_model` of [gateway] would name one.")
-        client = await self._made(self._model)
+        try:
+            async with asyncio.timeout(_MAKING_SECONDS):
+                client = await self._made(self._model)
+        except TimeoutError:
+            raise ModelError("The model's client is still being loaded.") from None
         deadline = asyncio.get_running_loop().time() + ask.timeout_seconds
         return await _Asking(client, self._meter, self._model, self._manners, deadline, self._places).run(
             ask, spender

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from bot import Repository, RepositoryAsk, RepositoryChoice, RepositoryQuestion
+from bot import Repository, RepositoryAsk, RepositoryChoice, RepositoryQuestion, RepositoryStep
 
 CANDIDATES = 5
 SHOWN_CHARS = 100
@@ -31,15 +33,47 @@ _COMMON = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Somebody said which one is meant, or has to be asked whatever a model would say."""
+
+    step: str
+    verdict: Verdict
+    open: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Nobody said which one is meant, so that something else may guess it before people are asked."""
+
+    step: str
+    verdict: RepositoryAsk
+    open: Literal[True] = True
+
+
 def choose(question: RepositoryQuestion) -> Verdict:
     """Climb the ladder; at its top stands the question, with the likeliest candidates first."""
+    return climb(question).verdict
+
+
+def climb(question: RepositoryQuestion) -> Settled | Open:
+    """The first step with a verdict, which may be that somebody has to be asked."""
     if not question.repositories:
-        return RepositoryAsk("There is no repository here that you may use.")
+        return Settled("nothing", RepositoryAsk("There is no repository here that you may use."))
     for step in LADDER:
         verdict = step(question)
+        if isinstance(verdict, RepositoryAsk) and step in _HINTS:
+            return Open(step.__name__, verdict)
         if verdict is not None:
-            return verdict
-    return RepositoryAsk("I cannot tell which repository you mean.", ranked(question))
+            return Settled(step.__name__, verdict)
+    return Open("asking", RepositoryAsk("I cannot tell which repository you mean.", ranked(question)))
+
+
+def explain(question: RepositoryQuestion) -> list[RepositoryStep]:
+    """Every step's own verdict, also of those behind the one that decided."""
+    if not question.repositories:
+        return [RepositoryStep("nothing", choose(question))]
+    return [RepositoryStep(step.__name__, step(question)) for step in LADDER]
 
 
 # -- the steps -----------------------------------------------------------------------------------
@@ -134,6 +168,8 @@ LADDER: tuple[Step, ...] = (
     channel_default,
     only_one,
 )
+# Steps that go by hints. Where these ask, nobody named anything: what was named is never guessed at.
+_HINTS = frozenset({keyword, channel_default})
 
 
 # -- what they are made of -----------------------------------------------------------------------
@@ -151,11 +187,16 @@ def keywords_in(text: str, keywords: Sequence[str]) -> list[str]:
 
 def ranked(question: RepositoryQuestion) -> tuple[str, ...]:
     """The likeliest repositories by the words they share with the message, and less so with the thread."""
-    said = words(question.prompt.text)
-    around = words(" ".join(message.text for message in question.thread)) - said
-    scores = {each.name: 2 * _overlap(said, each) + _overlap(around, each) for each in question.repositories}
+    scores = scored(question)
     fitting = [name for name, score in scores.items() if score > 0]
     return tuple(sorted(fitting, key=lambda name: -scores[name])[:CANDIDATES])
+
+
+def scored(question: RepositoryQuestion) -> dict[str, int]:
+    """How many telling words each repository shares with what was said."""
+    said = words(question.prompt.text)
+    around = words(" ".join(message.text for message in question.thread)) - said
+    return {each.name: 2 * _overlap(said, each) + _overlap(around, each) for each in question.repositories}
 
 
 def words(text: str) -> set[str]:
