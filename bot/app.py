@@ -14,6 +14,7 @@ from sqlite_utils import Migrations
 
 from bot.admin import AdminServer
 from bot.admin_commands import admin_commands, open_index
+from bot.classify_commands import classify_commands
 from bot.config import Settings, load
 from bot.domain import SessionId
 from bot.gateway import Gateway
@@ -30,6 +31,7 @@ from bot.slack.listener import Listener
 from bot.slack.outbox import OF_NO_SESSION, REQUEST_SECONDS, Outbox
 from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
+from bot.slack.route_command import register_route_command
 from bot.slack.workspace import SlackWorkspace
 from bot.web.server import Ping, WebServer
 from storage import (
@@ -216,6 +218,7 @@ class Bot:
         self.house.state.listeners.append(lambda name, seq: self.outbox.notify(SessionId(name), seq))
         self.commands = SlackCommands(permissions, workspace, self.settings.slack.command)
         register_own_commands(self.commands, client, self.house.index)
+        register_route_command(self.commands, self.house)
         self._ask_plugins("register_commands", commands=self.commands)
         listener = Listener(client, self.sessions, permissions, workspace, self.progress)
         backfill = Backfill(client, workspace, self.house.state, self.house.index, listener)
@@ -229,7 +232,8 @@ class Bot:
         self._stack.push_async_callback(self.web.stop)
 
     async def _start_admin(self) -> None:
-        admin = AdminServer(self.house.folder.admin_socket, admin_commands(self.house))
+        commands = {**admin_commands(self.house), **classify_commands(self.house)}
+        admin = AdminServer(self.house.folder.admin_socket, commands)
         await admin.start()
         self._stack.push_async_callback(admin.stop)
 

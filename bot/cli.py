@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from bot.cli_classify import classify
 from bot.cli_common import CONFIG, JSON, FilePath, print_table
 from bot.cli_doctor import doctor
 from bot.cli_sessions import reindex, sessions
@@ -43,6 +44,7 @@ def cli() -> None:
 cli.add_command(sessions)
 cli.add_command(reindex)
 cli.add_command(doctor)
+cli.add_command(classify)
 
 
 def _register_plugin_commands() -> None:

@@ -105,8 +105,8 @@ class Commands(Protocol):
     def add(self, function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
         """Register an async function under its name; its docstring is the help.
 
-        It may take `text: str` (the rest of the line) and `person: Person`; what it returns is shown
-        to that person alone. A UserError's text is shown as it is.
+        It may take `text: str` (the rest of the line), `person: Person` and `channel: str` (where it was
+        typed, by id); what it returns is shown to that person alone. A UserError's text is shown as it is.
         """
 
 

@@ -15,7 +15,7 @@ from sqlite_utils import Database, Migrations
 
 from storage import creation
 from storage.engine import Executor, File, Row
-from storage.ledger import Ledger, Tx, decoded, dump
+from storage.ledger import Ledger, Tx, clean, decoded, dump
 from storage.migrations import Schema, add_effects
 from storage.spending import Spending, add_spending, keep_open_calls
 
@@ -243,6 +243,37 @@ class StateFile(Ledger):
         """The row with `data`, and `at` so that the caller can tell whether it is too old."""
         found = await self._read("SELECT * FROM people WHERE team = ? AND id = ?", team, person_id)
         return decoded(found[0], "data") if found else None
+
+    # -- what people say the classifier should have said ------------------------------------------
+
+    async def label(
+        self,
+        session_id: str,
+        prompt_id: int,
+        text: str,
+        channel: str,
+        suggested: str | None,
+        chosen: str,
+        by: str,
+    ) -> None:
+        """Keep a correction. One a prompt: a later one changes what was chosen, not what was suggested."""
+        row = (session_id, prompt_id, clean(text), channel, suggested, chosen, by)
+        await self._write(
+            lambda tx: tx.execute(
+                """INSERT INTO classifier_labels
+                     (session_id, prompt_id, text, channel, suggested, chosen, by, at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                   ON CONFLICT (session_id, prompt_id) DO UPDATE SET chosen = ?6, by = ?7, at = ?8""",
+                *(*row, tx.now),
+            )
+        )
+
+    async def labels(self) -> list[Row]:
+        """Every correction, oldest first."""
+        return await self._read(
+            """SELECT session_id, prompt_id, text, channel, suggested, chosen, by, at
+               FROM classifier_labels ORDER BY id"""
+        )
 
     # -- prompts whose thread does not exist yet --------------------------------------------------
 

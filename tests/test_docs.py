@@ -229,7 +229,10 @@ def leaves(group: click.Group, name: str) -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
     for word, command in group.commands.items():
         path = f"{name} {word}"
-        found |= leaves(command, path) if isinstance(command, click.Group) else {path: command}
+        if isinstance(command, click.Group):
+            found |= leaves(command, path)
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            found[path] = command
     return found
 
 

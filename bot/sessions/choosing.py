@@ -19,6 +19,7 @@ from bot.domain import (
 )
 from bot.errors import UserError
 from bot.sessions.brief import join, readable
+from bot.sessions.explaining import with_facts
 from bot.sessions.house import House
 from bot.sessions.states import title_of
 from storage import NewEffect, NewEvent, SessionFile, StorageError
@@ -111,19 +112,13 @@ class Choosing:
             channel_id=session["channel"],
             channel_name=await directory.channel_name(session["channel"]),
             thread=await directory.thread(thread, self._prompt.message_ts, _THREAD_MESSAGES),
-            repositories=[await self._with_facts(each) for each in allowed],
+            repositories=[await with_facts(self._house.plugins, each) for each in allowed],
             current=session["repository"],
         )
         found = await self._house.plugins.first("choose_repository", question=question)
         if isinstance(found, RepositoryChoice | RepositoryAsk):
             return found
         return RepositoryAsk("Nothing here says which one.")
-
-    async def _with_facts(self, repository: Repository) -> Repository:
-        """With what plugins know of it in its description."""
-        answers = await self._house.plugins.call("repository_facts", repository=repository)
-        facts = [repository.description, *(str(answer.value) for answer in answers if answer.value)]
-        return replace(repository, description=" ".join(fact for fact in facts if fact))
 
     async def _ask(self, ask: RepositoryAsk, allowed: list[Repository]) -> None:
         first = [each for name in ask.candidates for each in allowed if each.name == name]

@@ -46,7 +46,7 @@ class SlackCommands:
             decision = await self._permissions.may(person, Action.SEE, Subject())
             if not decision.allowed:
                 return decision.reason
-            return await self.say(str(body.get("text") or ""), person)
+            return await self.say(str(body.get("text") or ""), person, str(body.get("channel_id") or ""))
         except UserError as error:
             return str(error)
         except Exception:
@@ -54,7 +54,7 @@ class SlackCommands:
             log.exception("a slash command failed (incident %s)", incident)
             return f"That did not work, and it is our fault. The log has it as incident {incident}."
 
-    async def say(self, text: str, person: Person) -> str:
+    async def say(self, text: str, person: Person, channel: str = "") -> str:
         """Run the command that `text` begins with. Raises what the command raises."""
         name, _, rest = text.strip().partition(" ")
         if not name or name == "help":
@@ -64,7 +64,7 @@ class SlackCommands:
             close = difflib.get_close_matches(name, self._commands, n=1)
             hint = f" Did you mean `{self._slash} {close[0]}`?" if close else ""
             raise UserError(f"There is no `{name[:40]}`.{hint} `{self._slash} help` lists what there is.")
-        offered = {"text": rest.strip(), "person": person}
+        offered = {"text": rest.strip(), "person": person, "channel": channel}
         wanted = inspect.signature(command).parameters
         return await command(**{key: value for key, value in offered.items() if key in wanted})
 
