@@ -128,6 +128,7 @@ class EventType(StrEnum):
     TURN_FINISHED = "turn.finished"
     TURN_FAILED = "turn.failed"
     TURN_STOPPED = "turn.stopped"
+    TURN_MOVED = "turn.moved"  # it ends here and begins again in another repository: {repository, by}
     AGENT_TEXT = "agent.text"
     AGENT_THOUGHT = "agent.thought"
     TOOL_STARTED = "tool.started"

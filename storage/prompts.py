@@ -260,12 +260,12 @@ def finish(tx: Tx, prompt_id: int, epoch: int, state: str, outcome: Outcome) -> 
         "UPDATE turns SET finished_at = ? WHERE prompt_id = ? AND finished_at IS NULL", tx.now, prompt_id
     )
     if finished is not None:
-        _close_effects(tx)
+        close_effects(tx)
     outcome.write(tx, prompt_id)
     return True
 
 
-def _close_effects(tx: Tx) -> None:
+def close_effects(tx: Tx) -> None:
     """What the ended turn left undone is not owed any more; posts to the thread still are.
 
     One turn runs at a time, so whatever is open here is that turn's.
@@ -371,18 +371,18 @@ def _requeued(tx: Tx, found: list[Row]) -> list[Row]:
 def holds(tx: Tx, events: Iterable[NewEvent], epoch: int) -> bool:
     """The fence: every prompt these events speak of runs now, in this epoch."""
     spoken_of = {event.prompt_id for event in events if event.prompt_id is not None}
-    return all(_runs(tx, prompt_id, epoch) for prompt_id in spoken_of)
+    return all(runs(tx, prompt_id, epoch) for prompt_id in spoken_of)
 
 
 def plan_of_turn(tx: Tx, prompt_id: int, epoch: int, effect: NewEffect) -> Row | None:
     """The effect's row, planned now or known already; None and nothing written when fenced."""
-    return tx.effect(effect) if _runs(tx, prompt_id, epoch) else None
+    return tx.effect(effect) if runs(tx, prompt_id, epoch) else None
 
 
 def send_of_turn(tx: Tx, prompt_id: int, epoch: int, effect_id: int) -> bool:
     """Any state but done -> sending: an earlier try, of this turn or before it, may have left it anywhere."""
     changed = 0
-    if _runs(tx, prompt_id, epoch):
+    if runs(tx, prompt_id, epoch):
         changed = tx.execute(
             """UPDATE effects SET state = 'sending', error = NULL, attempt = attempt + 1, updated_at = ?
                WHERE id = ? AND state != 'done'""",
@@ -392,6 +392,6 @@ def send_of_turn(tx: Tx, prompt_id: int, epoch: int, effect_id: int) -> bool:
     return changed > 0
 
 
-def _runs(tx: Tx, prompt_id: int, epoch: int) -> bool:
+def runs(tx: Tx, prompt_id: int, epoch: int) -> bool:
     sql = "SELECT 1 FROM prompts WHERE id = ? AND state = 'running' AND epoch = ?"
     return tx.one(sql, prompt_id, epoch) is not None

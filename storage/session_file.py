@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sqlite_utils import Database
 
+from storage import moving
 from storage import prompts as moves
 from storage.engine import Executor, File, Row, value
 from storage.errors import Unusable, explaining_os
@@ -177,6 +178,14 @@ class SessionFile(Ledger):
         `ending` makes the end of one of those from its row and the session's repository.
         """
         return await self._write(lambda tx: moves.stop(tx, said, ending))
+
+    async def move(self, prompt_id: int, repository: str, by: str) -> str:
+        """Let a queued or running prompt run in another repository; see `storage.moving.move`."""
+        return await self._write(lambda tx: moving.move(tx, prompt_id, repository, by))
+
+    async def moved(self, prompt_id: int, epoch: int) -> str | None:
+        """Queue the running prompt again where it is to move to. None: it is not, or it was fenced."""
+        return await self._write(lambda tx: moving.moved(tx, prompt_id, epoch))
 
     async def requeue_running(self, epoch: int, counted: bool = True) -> list[Row]:
         """After a crash: what older boots left running is queued again, `interrupted` counted up if so."""

@@ -97,7 +97,7 @@ class Choosing:
         before = session["repository"]
         if before == chosen.name:
             return chosen, None
-        await self._announce(before, chosen, choice.reason)
+        await self._announce(before, chosen, choice.reason, allowed)
         return chosen, before
 
     async def _decide(
@@ -134,16 +134,33 @@ class Choosing:
             [NewEffect("thread.post", f"question:{prompt.id}", facts)],
         )
 
-    async def _announce(self, before: str | None, chosen: Repository, reason: str) -> None:
+    async def _announce(
+        self, before: str | None, chosen: Repository, reason: str, allowed: list[Repository]
+    ) -> None:
         """The opening message; a thread that changes its repository begins anew there."""
         fields: dict[str, Any] = {"repository": chosen.name, "reason": reason}
         if before is not None:
             fields |= {"branch": None, "branch_number": 1, "pull_request": None, "head_commit": None}
-        prompt = self._prompt
-        facts = {"kind": "opening", "repository": chosen.name, "reason": reason, "prompt_id": prompt.id}
         data = {"repository": chosen.name, "reason": reason}
         await self._file.record(
-            [NewEvent(EventType.REPOSITORY_CHOSEN, data, prompt.id)],
-            [NewEffect("thread.post", f"opening:{prompt.id}", facts)],
+            [NewEvent(EventType.REPOSITORY_CHOSEN, data, self._prompt.id)],
+            [await self._opening(chosen.name, reason, movable=len(allowed) > 1)],
             session_fields=fields,
         )
+
+    async def _opening(self, repository: str, reason: str, *, movable: bool) -> NewEffect:
+        """One a prompt: where it moves, the message that it began with is changed."""
+        prompt = self._prompt
+        facts = {
+            "kind": "opening",
+            "repository": repository,
+            "reason": reason,
+            "prompt_id": prompt.id,
+            "movable": movable,
+        }
+        key = f"opening:{prompt.id}"
+        posts = [e for e in await self._file.effects(kind_prefix="thread.post") if e["key"] == key]
+        if not posts:
+            return NewEffect("thread.post", key, facts)
+        facts |= {"of": key, "reason": f"{reason}, and no longer in {posts[0]['intent']['repository']}"}
+        return NewEffect("thread.update", f"{key}:{prompt.attempt}", facts)

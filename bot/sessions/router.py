@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
+from bot.errors import UserError
 from bot.sessions.damage import tell_unusable
 from bot.sessions.ending import stop_of_queued, withdrawn
 from bot.sessions.house import House
+from bot.sessions.moving import Movable, movable, refuse
 from bot.sessions.rows import prompt_of
 from bot.sessions.slots import Slots
 from bot.sessions.worker import SessionWorker
@@ -176,6 +178,45 @@ class Sessions:
         async with self._marked(session), self.house.store.use(session) as file:
             return await file.answer(prompt, repository, [event], [update])
 
+    async def move(self, session: SessionId, prompt: PromptId, repository: str, by: Person) -> str:
+        """Let a prompt run in another repository, or start one that is over anew there; words for `by`.
+
+        Returns once it is on disk. UserError with what stands against it.
+        """
+        async with self._known(session) as file:
+            if file is None:
+                raise UserError("This thread is none of mine.")
+            found = await movable(file, prompt, by)
+            thread = await file.session()
+        if found.again:
+            key = ThreadKey(thread["team"], thread["channel"], thread["thread_ts"])
+            return await self._start_again(key, found, repository, by)
+        async with self._lane(session), self._marked(session), self.house.store.use(session) as file:
+            state = await file.move(prompt, repository, by.id)
+        if state not in ("queued", "running"):
+            refuse(state)
+            raise UserError("That ended just now. Click again to start it anew elsewhere.")
+        self._wake(session).stop(prompt)
+        return f"It moves to {repository}."
+
+    async def _start_again(self, thread: ThreadKey, found: Movable, repository: str, by: Person) -> str:
+        row = found.row
+        accepted = await self.accept(
+            Incoming(
+                thread=thread,
+                source=row["source"],
+                key=f"{row['key']}:again:{repository}",
+                author=by,
+                text=row["text"],
+                message_ts=row["message_ts"],
+                at=self.house.now(),
+                repository=repository,
+            )
+        )
+        if accepted is None or not accepted.new:
+            raise UserError(f"It was started again in {repository} already.")
+        return f"It starts again in {repository}."
+
     # -- what edges ask --------------------------------------------------------------------------
 
     async def options(self, session: SessionId, prompt: PromptId, person: Person) -> list[str] | None:
@@ -231,6 +272,13 @@ class Sessions:
         async with self.house.store.use(session) as file:
             await self.house.state.clear_if(session, file.idle)
             await self.house.note_in_index(file)
+
+    async def movable(self, session: SessionId, prompt: PromptId, person: Person) -> Movable:
+        """What “Wrong repository?” may do for this person. UserError with what stands against it."""
+        async with self._known(session) as file:
+            if file is None:
+                raise UserError("This thread is none of mine.")
+            return await movable(file, prompt, person)
 
     # -- inside ----------------------------------------------------------------------------------
 

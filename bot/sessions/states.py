@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
+from storage.moving import MOVE
+
 # A few marks on a letter are writing; a pile of them covers the lines around it.
 _MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _STORM = re.compile(f"({_MARK}{{3}}){_MARK}+")
@@ -18,16 +20,16 @@ class Way(Enum):
 
     RUN = "run"
     LAND = "land"  # a push was begun before the crash: finish it from its intent, never run the agent again
-    STOP = "stop"  # somebody said stop before the crash
+    STOP = "stop"  # somebody said stop before the crash, or that it belongs elsewhere
     GIVE_UP = "give up"  # it crashed too often
 
 
 def way_of(attempt: int, most_attempts: int, effects: Iterable[Mapping[str, Any]]) -> Way:
     """Which way a claimed prompt goes; `effects` are those that bear this prompt's id."""
-    kinds = {effect["kind"] for effect in effects}
+    kinds = {effect["kind"] for effect in effects if effect["kind"] != MOVE or effect["state"] == "pending"}
     if "git.push" in kinds and attempt <= 2 * most_attempts:
         return Way.LAND
-    if "turn.stop" in kinds:
+    if kinds & {"turn.stop", MOVE}:
         return Way.STOP
     if attempt > most_attempts:
         return Way.GIVE_UP

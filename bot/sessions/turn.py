@@ -26,6 +26,7 @@ from bot.sessions.ending import Ending, write_ending
 from bot.sessions.house import House
 from bot.sessions.kept import Kept, as_work
 from bot.sessions.landing import PUSH, Ground, Landed, Landing, bounds_of, push_key
+from bot.sessions.moving import MOVED, moves_on
 from bot.sessions.patience import Patience
 from bot.sessions.record import Record
 from bot.sessions.rows import prompt_of
@@ -150,7 +151,7 @@ class Turn:
             await self._land_again(self._begun)
             return True
         earlier = (await self._file.turns(self.prompt_id))[:-1]
-        if any(Stage.LEASE in turn["stages"] for turn in earlier):
+        if any(Stage.LEASE in turn["stages"] and MOVED not in turn["stages"] for turn in earlier):
             self._ending.notes.append("The bot was restarted in the middle of this; the work began again.")
         return await self._work()
 
@@ -356,7 +357,8 @@ class Turn:
         seconds = (
             time.monotonic() - self._began + max(0.0, self._row["started_at"] - self._prompt.accepted_at)
         )
-        await write_ending(self._file, self._ending, self._house.epoch, seconds)
+        if not await moves_on(self._file, self._ending, self._house.epoch):
+            await write_ending(self._file, self._ending, self._house.epoch, seconds)
         await self._house.note_in_index(self._file)
 
     # -- small things ----------------------------------------------------------------------------

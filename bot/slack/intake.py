@@ -15,6 +15,8 @@ from bot.domain import ThreadKey
 from bot.slack.text import is_stop, mentions, plain, spoken_to
 
 PICK_REPOSITORY = "choose_repository"
+WRONG_REPOSITORY = "wrong_repository"
+MOVE_REPOSITORY = "move_repository"
 STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
 _PERSON_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
 _STAMP = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
@@ -75,7 +77,25 @@ class Picked:
     value: str
 
 
-Intake = Said | Edited | Deleted | StopPressed | Picked
+@dataclass(frozen=True, slots=True)
+class WrongPressed:
+    """“Wrong repository?” on an opening message. `value` is the prompt's id, as we had put it there."""
+
+    thread: ThreadKey
+    user: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovePicked:
+    """An answer to the picker behind it. `value` is `prompt id|repository`, as we had put it there."""
+
+    thread: ThreadKey
+    user: str
+    value: str
+
+
+Intake = Said | Edited | Deleted | StopPressed | Picked | WrongPressed | MovePicked
 
 
 class _Unreadable(Exception):
@@ -147,7 +167,7 @@ def read(body: Mapping[str, Any], me: str, bots: Collection[str] = ()) -> Intake
         if body.get("type") == "event_callback":
             return _event(_id(body, "team_id"), _table(body, "event"), me, bots)
         if body.get("type") == "block_actions":
-            return _picked(body)
+            return _clicked(body)
     except _Unreadable:
         return None
     return None
@@ -222,17 +242,29 @@ def _edited(
     return Edited(channel, ts, thread, _id(now, "user"), plain(_maybe(now, "text"), me))
 
 
-def _picked(body: Mapping[str, Any]) -> Picked | None:
+def _clicked(body: Mapping[str, Any]) -> Picked | WrongPressed | MovePicked | None:
     actions = body.get("actions")
     if not isinstance(actions, list) or not actions or not isinstance(actions[0], Mapping):
         return None
     action = actions[0]
-    if action.get("action_id") != PICK_REPOSITORY:
+    kind = action.get("action_id")
+    if kind == WRONG_REPOSITORY:
+        thread, user, _ = _where(body)
+        return WrongPressed(thread, user, _text(action, "value"))
+    if kind not in (PICK_REPOSITORY, MOVE_REPOSITORY):
         return None
     value = _text(_table(action, "selected_option"), "value")
+    thread, user, team = _where(body)
+    return Picked(thread, user, team, value) if kind == PICK_REPOSITORY else MovePicked(thread, user, value)
+
+
+def _where(body: Mapping[str, Any]) -> tuple[ThreadKey, str, str]:
+    """The thread of a click, who clicked, and their team. What one person alone is shown has no message."""
     container, user = _table(body, "container"), _table(body, "user")
-    message = _table(body, "message")
+    message = body.get("message") or {}
+    if not isinstance(message, Mapping):
+        raise _Unreadable("message")
     ts = _thread(container, "") or _thread(message, "") or _stamp(container, "message_ts")
     team = _id(_table(body, "team"), "id")
     thread = ThreadKey(team, _id(container, "channel_id"), ts)
-    return Picked(thread, _id(user, "id"), _maybe(user, "team_id") or team, value)
+    return thread, _id(user, "id"), _maybe(user, "team_id") or team

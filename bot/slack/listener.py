@@ -14,7 +14,19 @@ from bot.domain import Action, Person, PromptId, PromptState, SessionId, Subject
 from bot.errors import Denied, UserError
 from bot.permissions import Permissions
 from bot.sessions import Incoming, Sessions
-from bot.slack.intake import Deleted, Edited, Intake, Picked, Said, StopPressed, bot_user, read
+from bot.slack.intake import (
+    Deleted,
+    Edited,
+    Intake,
+    MovePicked,
+    Picked,
+    Said,
+    StopPressed,
+    WrongPressed,
+    bot_user,
+    read,
+)
+from bot.slack.moves import Moves
 from bot.slack.progress import Progress
 from bot.slack.workspace import SlackWorkspace
 from storage import Stop, Unusable
@@ -47,6 +59,7 @@ class Listener:
         self._permissions = permissions
         self._workspace = workspace
         self._progress = progress
+        self._moves = Moves(client, sessions, permissions, workspace)
 
     async def hear(self, body: Mapping[str, Any], now: float, late: float | None = None) -> Afterwards | None:
         """Commit what a delivery says. Returns what to do after the acknowledgement; None: nothing for us.
@@ -96,6 +109,10 @@ class Listener:
                 return None if heard.user == me else await self._before_ack(self._pressed(heard))
             case Picked():
                 return await self._before_ack(self._picked(heard))
+            case WrongPressed():
+                return self._moves.offer(heard)
+            case MovePicked():
+                return await self._before_ack(self._moves.move(heard))
 
     async def _before_ack(self, work: Afterwards) -> Afterwards:
         """Carry it out now, so that it is on disk before Slack hears an answer; but Slack waits for 3 s only.

@@ -37,7 +37,10 @@ _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, 
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
 _ENDS = frozenset(
-    {EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED, EventType.QUESTION_ASKED}
+    {
+        *(EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED),
+        *(EventType.TURN_MOVED, EventType.QUESTION_ASKED),
+    }
 )
 _WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
 _MOST_ORPHANS = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.slack.intake import PICK_REPOSITORY
+from bot.slack.intake import MOVE_REPOSITORY, PICK_REPOSITORY, WRONG_REPOSITORY
 from bot.slack.text import code, escape, harmless, link, shorten
 
 Blocks = list[dict[str, Any]]
@@ -38,24 +38,50 @@ def _context(*texts: str) -> dict[str, Any]:
 
 def _opening(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     text = f"Starting in {code(facts['repository'])} {escape(facts['reason'])}."
-    return text, [_section(text)]
+    section = _section(text)
+    if facts.get("movable"):
+        section["accessory"] = {
+            "type": "button",
+            "action_id": WRONG_REPOSITORY,
+            "text": {"type": "plain_text", "text": "Wrong repository?"},
+            "value": str(facts["prompt_id"]),
+        }
+    return text, [section]
+
+
+def move_picker(prompt_id: int, text: str, options: Sequence[Mapping[str, Any]]) -> Blocks:
+    """What one person alone is shown behind “Wrong repository?”."""
+    listed, left = _listed(prompt_id, options)
+    picker = _select(MOVE_REPOSITORY, "Move it to", listed)
+    actions: Blocks = [{"type": "actions", "elements": [picker]}] if listed else []
+    return [_section(escape(text)), *actions, *([_context(_unlisted(left))] if left else [])]
 
 
 def _question(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     text = f"*Which repository do you mean?* {escape(facts['reason'])}"
-    options = [_option(facts["prompt_id"], option) for option in facts["options"]]
-    listed = [option for option in options if len(option["value"]) <= _VALUE_LIMIT][:_OPTIONS_LIMIT]
-    picker = {
-        "type": "static_select",
-        "action_id": PICK_REPOSITORY,
-        "placeholder": {"type": "plain_text", "text": "Find a repository"},
-        "options": listed,
-    }
+    listed, left = _listed(facts["prompt_id"], facts["options"])
+    picker = _select(PICK_REPOSITORY, "Find a repository", listed)
     actions = {"type": "actions", "block_id": f"question-{facts['prompt_id']}", "elements": [picker]}
     hints = ["Only people who asked in this thread can choose. Say `stop` to drop the request."]
-    if left := len(options) - len(listed):
+    if left:
         hints.insert(0, _unlisted(left))
     return text, [_section(text), *([actions] if listed else []), _context(*hints)]
+
+
+def _listed(prompt_id: int, options: Sequence[Mapping[str, Any]]) -> tuple[Blocks, int]:
+    """The options that Slack takes, and how many are left."""
+    made = [_option(prompt_id, option) for option in options]
+    listed = [option for option in made if len(option["value"]) <= _VALUE_LIMIT][:_OPTIONS_LIMIT]
+    return listed, len(made) - len(listed)
+
+
+def _select(action_id: str, placeholder: str, options: Blocks) -> dict[str, Any]:
+    return {
+        "type": "static_select",
+        "action_id": action_id,
+        "placeholder": {"type": "plain_text", "text": placeholder},
+        "options": options,
+    }
 
 
 def _option(prompt_id: int, option: Mapping[str, Any]) -> dict[str, Any]:

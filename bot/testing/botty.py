@@ -36,6 +36,11 @@ class Post:
         return list(self.raw["actions"])
 
     @property
+    def asks(self) -> bool:
+        """Whether it is an open question of which repository is meant."""
+        return any(action["action_id"] == "choose_repository" for action in self.actions)
+
+    @property
     def everything(self) -> str:
         """All its words: the text and those in its blocks."""
         return "\n".join([self.text, *_words(self.raw.get("blocks") or [])])
@@ -79,7 +84,7 @@ class Thread:
         """The open question, once it is there."""
         async with asyncio.timeout(_IDLE_SECONDS):
             while True:
-                asked = [post for post in await self.by_bot() if post.actions]
+                asked = [post for post in await self.by_bot() if post.asks]
                 if asked:
                     return asked[-1]
                 await self._botty.changed()
