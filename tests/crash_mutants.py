@@ -269,12 +269,12 @@ def _no_fence() -> list[Patch]:
     def runs(tx: Any, prompt_id: int, epoch: int) -> bool:
         return True
 
-    return [(prompts, "claim", claimed), (prompts, "finish", finished), (prompts, "_runs", runs)]
+    return [(prompts, "claim", claimed), (prompts, "finish", finished), (prompts, "runs", runs)]
 
 
 def _effects_not_fenced() -> list[Patch]:
     """The end of an older boot's turn is refused, but what it does outside is not."""
-    return [(prompts, "_runs", lambda tx, prompt_id, epoch: True)]
+    return [(prompts, "runs", lambda tx, prompt_id, epoch: True)]
 
 
 # Noticed where a boot that everybody took for dead goes on.
