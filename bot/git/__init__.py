@@ -1,7 +1,7 @@
 """Git on the host, the only one: mirror, bundles, quarantine, the one commit per turn, push."""
 
 from bot.git.command import Git
-from bot.git.commit import commit_turn, diff, file_changes
+from bot.git.commit import commit_turn, diff, file_changes, tree_changes
 from bot.git.failures import FailureKind, GitFailure, Refused, scrub
 from bot.git.inspection import Policy
 from bot.git.mirror import BASE_REF, Mirror, Mirrors
@@ -28,4 +28,5 @@ __all__ = [
     "file_changes",
     "push",
     "scrub",
+    "tree_changes",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bot.domain import CommitSha, FileChange, GitIdentity, SessionId
 from bot.errors import GitError
@@ -124,11 +125,21 @@ async def _tree(mirror: Mirror, commit: CommitSha) -> str:
 # -- what it changes -----------------------------------------------------------------------------
 
 
+async def tree_changes(mirror: Mirror, collected: Collected) -> list[FileChange]:
+    """As `file_changes`, for what a turn left and is not committed yet."""
+    return await _changes(mirror, collected.git_dir, collected.base, collected.tree)
+
+
 async def file_changes(mirror: Mirror, parent: CommitSha, commit: CommitSha) -> list[FileChange]:
     """Every file that differs, renames seen as one, sorted as git does. Binary files count no lines."""
+    return await _changes(mirror, mirror.path, checked_sha(parent), checked_sha(commit))
+
+
+async def _changes(mirror: Mirror, git_dir: Path, before: str, after: str) -> list[FileChange]:
     args = ("diff-tree", "-r", "-z", "-M", "--raw", "--numstat", "--no-ext-diff", "--no-textconv")
-    pair = (checked_sha(parent), checked_sha(commit))
-    output = await mirror.git.run(*args, *pair, git_dir=mirror.path, bounds=_LOOK, what="Listing the changes")
+    output = await mirror.git.run(
+        *args, before, after, git_dir=git_dir, bounds=_LOOK, what="Listing the changes"
+    )
     return list(parse_changes(output.stdout))
 
 

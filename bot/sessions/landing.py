@@ -26,7 +26,18 @@ from bot.domain import (
     Stage,
 )
 from bot.errors import GitError, PluginError, Unreachable, UserError
-from bot.git import Mirror, Policy, QuarantineLimits, branch_name, collect, commit_turn, file_changes, push
+from bot.git import (
+    Collected,
+    Mirror,
+    Policy,
+    QuarantineLimits,
+    branch_name,
+    collect,
+    commit_turn,
+    file_changes,
+    push,
+    tree_changes,
+)
 from bot.plugins import Answer
 from bot.sessions.effects import SessionEffects
 from bot.sessions.house import House
@@ -34,6 +45,7 @@ from bot.sessions.kept import Kept
 from bot.sessions.patience import Patience
 from bot.sessions.rows import person_of
 from bot.sessions.states import branch_number
+from bot.sessions.titles import Words, worded
 from bot.sessions.workbench import Workbench
 from storage import SessionFile
 
@@ -53,6 +65,7 @@ class Landed:
     artifacts: Sequence[Artifact] = ()
     notes: list[str] = field(default_factory=list)
     problem: str = ""
+    session: dict[str, Any] = field(default_factory=dict)  # what its row has from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +166,21 @@ class Landing:
     # -- after the agent -------------------------------------------------------------------------
 
     async def land(
-        self, mirror: Mirror, bench: Workbench, ground: Ground, summary: str, title: str
+        self,
+        mirror: Mirror,
+        bench: Workbench,
+        ground: Ground,
+        summary: str,
+        title: str,
+        *,
+        named: bool = False,
     ) -> Landed:
-        """Bring the workspace's content to a pull request. Nothing changed: an empty Landed."""
+        """Bring the workspace's content to a pull request. Nothing changed: an empty Landed.
+
+        `named`: the agent gave it this title itself, so that no model is asked for another.
+        """
         await self._stage(Stage.COLLECT)
-        intent = await self._commit(mirror, bench, ground, summary, title)
+        intent = await self._commit(mirror, bench, ground, Words(title, summary), named=named)
         if intent is None:
             intent = await self._unpublished(mirror, ground, summary, title)
         return Landed() if intent is None else await self.deliver(mirror, intent)
@@ -175,7 +198,7 @@ class Landing:
         return await self._intent(mirror, ground, ground.head, fork, summary, title, [])
 
     async def _commit(
-        self, mirror: Mirror, bench: Workbench, ground: Ground, summary: str, title: str
+        self, mirror: Mirror, bench: Workbench, ground: Ground, plain: Words, *, named: bool
     ) -> dict[str, Any] | None:
         """The turn's one commit, in the mirror; None when nothing changed."""
         assert bench.base is not None
@@ -187,6 +210,7 @@ class Landing:
             aclosing(bench.collect(mirror)) as bundle,
             collect(mirror, bundle, bench.base, policy=policy, limits=quarantine) as collected,
         ):
+            words = plain if named else await self._worded(mirror, collected, plain)
             commit = await commit_turn(
                 mirror,
                 collected,
@@ -195,13 +219,21 @@ class Landing:
                 author=author or committer,
                 committer=committer,
                 co_authors=await self._co_authors(),
-                message=f"{title}\n\nAsked for by {self._prompt.author.name} through Threadsmith.",
+                message=f"{words.title}\n\nAsked for by {self._prompt.author.name} through Threadsmith.",
                 date=self._prompt.accepted_at,
             )
             notes = _notes(self._prompt, author, committer, collected.outside_links)
         if commit is None:
             return None
-        return await self._intent(mirror, ground, commit, ground.target, summary, title, notes)
+        intent = await self._intent(mirror, ground, commit, ground.target, plain.summary, words.title, notes)
+        return {**intent, "described": words.summary} if words.by_model else intent
+
+    async def _worded(self, mirror: Mirror, collected: Collected, plain: Words) -> Words:
+        """By a model, if one may be asked and there is anything to name."""
+        files = await tree_changes(mirror, collected) if self._house.gateway.ask.ready else []
+        if not files:
+            return plain
+        return await worded(self._house.gateway.ask, self._prompt, self._repository, files, plain)
 
     async def _intent(
         self,
@@ -250,6 +282,9 @@ class Landing:
         await self._stage(Stage.PULL_REQUEST)
         landed = await self._publish(await self._change(intent))
         landed.notes += [*intent["notes"], *([access.note] if access.note else [])]
+        landed.session = {"branch": landed.branch, "head_commit": landed.commit}
+        if intent.get("described") and expected is None:  # its first work names the whole session
+            landed.session |= {"title": intent["title"]}
         return landed
 
     async def may_have(self, mirror: Mirror) -> str | None:
@@ -314,7 +349,7 @@ class Landing:
             base_branch=intent["base_branch"],
             commit=CommitSha(intent["commit"]),
             files=[FileChange(**each) for each in intent["files"]],
-            summary=intent["summary"],
+            summary=intent.get("described") or intent["summary"],
             previous=PullRequest(**intent["previous"]) if intent["previous"] else None,
             title=intent["title"],
         )

@@ -283,7 +283,7 @@ class Turn:
         ending.artifacts = list(landed.artifacts)
         if landed.commit:
             number = intent["number"] if intent else (self._ground.number if self._ground else 1)
-            ending.fields = {"branch": landed.branch, "branch_number": number, "head_commit": landed.commit}
+            ending.fields = {**landed.session, "branch_number": number}
         if self._repository is not None:
             self._kept(self._repository.name).drop()
         if landed.pull_request is not None:
