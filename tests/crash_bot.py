@@ -20,7 +20,7 @@ from unittest.mock import patch
 import aiohttp
 from crash_git import GitStandIn
 from crash_sandbox import SandboxPlugin
-from crash_world import API, REPOSITORY, Delivery, Outside
+from crash_world import API, OTHER, REPOSITORY, Delivery, Outside
 from github.Requester import Requester
 from slack_bolt.async_app import AsyncBoltRequest
 from sqlite_utils import Database
@@ -308,7 +308,7 @@ def _table(data: Path, limits: dict[str, int], asks: bool) -> dict[str, Any]:
         "git": {"bot_name": "Threadsmith", "bot_email": "bot@example.com"},
         "repositories": [
             {"name": REPOSITORY, "channels": [] if asks else ["general"]},
-            {"name": "acme/other"},
+            {"name": OTHER},
         ],
         "pr_creator": {
             "github_url": "https://example.com",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crash_walk import Scenario
-from crash_world import BOT, REPOSITORY, Outside, Post
+from crash_world import BOT, OTHER, REPOSITORY, Outside, Post
 
 HELLO = f"<@{BOT}> "
 
@@ -22,6 +22,10 @@ def _finals(world: Outside) -> int:
 
 def _picker(world: Outside) -> Post | None:
     return next((post for post in world.posts if ":question:" in post.key), None)
+
+
+def _opening(world: Outside) -> Post | None:
+    return next((post for post in world.posts if ":opening:" in post.key), None)
 
 
 def _always(world: Outside) -> bool:
@@ -135,6 +139,26 @@ LATE_POST = Scenario(
     ],
 )
 
+MOVED = Scenario(
+    "a move to another repository",
+    [
+        (_always, lambda w: w.say(f"{HELLO}write a.txt")),
+        (lambda w: _opening(w) is not None, lambda w: w.move(_opening(w), 1, OTHER)),
+    ],
+    promise=lambda states: [] if states == ["done"] else [f"it ended as {states}"],
+)
+
+MOVED_AT_WORK = Scenario(
+    "a move while the agent works, and a stop there",
+    [
+        (_always, lambda w: w.say(f"{HELLO}write a.txt and wait")),
+        (lambda w: bool(w.runs and _opening(w)), lambda w: w.move(_opening(w), 1, OTHER)),
+        (lambda w: "no longer in" in _opening(w).text, lambda w: w.press_stop(_root(w))),
+        (lambda w: _finals(w) == 1, lambda w: w.say("write b.txt", _root(w))),
+    ],
+    promise=lambda states: [] if states == ["stopped", "done"] else [f"it ended as {states}"],
+)
+
 ALL = (
     MENTION,
     REPLY,
@@ -147,4 +171,6 @@ ALL = (
     GAP,
     CLOSED,
     ONE_TRY,
+    MOVED,
+    MOVED_AT_WORK,
 )

@@ -30,11 +30,12 @@ _TABLES = {
     " pull_request IS NULL",
     "prompts": "id, source, key, author_id, text, state, repository, attempt, interrupted",
     "turns": "prompt_id, attempt, finished_at IS NULL,"
-    " (SELECT group_concat(key) FROM json_each(stages) WHERE key IN ('lease'))",
+    " (SELECT group_concat(key) FROM json_each(stages) WHERE key IN ('lease', 'moved'))",
     "participants": "author_id",
     "effects": "kind, key, state, json_extract(intent, '$.outcome'), json_extract(intent, '$.notes')",
     "dirty": "session_id",
     "new_threads": "source, key",
+    "classifier_labels": "prompt_id, suggested, chosen",
 }
 
 

@@ -19,6 +19,7 @@ from bot.playground import people
 
 TEAM, BOT, CHANNEL = people.TEAM_ID, people.BOT_USER_ID, next(iter(people.CHANNELS))
 REPOSITORY = "acme/storefront"
+OTHER = "acme/other"
 API = "/api/v3"
 
 
@@ -54,6 +55,7 @@ class Pull:
     base: str
     state: str = "open"
     merged: bool = False
+    repository: str = REPOSITORY
 
 
 class Outside:
@@ -137,6 +139,20 @@ class Outside:
             | {"thread_ts": post.thread_ts},
             "message": {"ts": post.ts, "thread_ts": post.thread_ts},
             "actions": [{"action_id": "choose_repository", "selected_option": {"value": option["value"]}}],
+        }
+        self.deliveries.append(Delivery(self._next_id(), body))
+
+    def move(self, post: Post, prompt: int, repository: str, user: str = people.ADA.id) -> None:
+        """Answer the picker behind “Wrong repository?” of an opening post."""
+        body = {
+            "type": "block_actions",
+            "team": {"id": TEAM},
+            "user": {"id": user, "team_id": TEAM},
+            "container": {"type": "message", "channel_id": CHANNEL, "message_ts": self.stamp()}
+            | {"thread_ts": post.thread_ts, "is_ephemeral": True},
+            "actions": [
+                {"action_id": "move_repository", "selected_option": {"value": f"{prompt}|{repository}"}}
+            ],
         }
         self.deliveries.append(Delivery(self._next_id(), body))
 
@@ -262,30 +278,32 @@ class Outside:
     def github(self, verb: str, url: str, body: str) -> tuple[int, Any, Callable[[], None] | None]:
         """Status, answer, and what it changes."""
         parts = urlsplit(url)
-        place = parts.path.removeprefix(f"{API}/repos/{REPOSITORY}")
+        repository = "/".join(parts.path.removeprefix(f"{API}/repos/").split("/")[:2])
+        place = parts.path.removeprefix(f"{API}/repos/{repository}")
         given = json.loads(body) if body else {}
         if place == "/pulls" and verb == "GET":
             branch = parse_qs(parts.query)["head"][0].partition(":")[2]
             found = [pull for pull in self.pulls if pull.head == branch]
             return 200, [self._as_pull(pull) for pull in reversed(found)], None
         if place == "/pulls" and verb == "POST":
-            return self._open(given)
+            return self._open(repository, given)
         pull = self.pulls[int(place.removeprefix("/pulls/")) - 1]
         if verb == "PATCH":
             pull_now = self._as_pull(pull) | {"body": given["body"]}
             return 200, pull_now, lambda: setattr(pull, "body", given["body"])
         return 200, self._as_pull(pull), None
 
-    def _open(self, given: dict[str, Any]) -> tuple[int, Any, Callable[[], None] | None]:
+    def _open(self, repository: str, given: dict[str, Any]) -> tuple[int, Any, Callable[[], None] | None]:
         if any(pull.head == given["head"] and pull.state == "open" for pull in self.pulls):
             said = {"message": "A pull request already exists for acme:" + given["head"]}
             return 422, {"message": "Validation Failed", "errors": [said]}, None
         pull = Pull(len(self.pulls) + 1, given["title"], given["body"], given["head"], given["base"])
+        pull.repository = repository
         return 201, self._as_pull(pull), lambda: self.pulls.append(pull)
 
     def _as_pull(self, pull: Pull) -> dict[str, Any]:
-        url = f"https://example.com{API}/repos/{REPOSITORY}/pulls/{pull.number}"
-        head = {"ref": pull.head, "sha": self.head(pull.head), "repo": {"full_name": REPOSITORY}}
+        url = f"https://example.com{API}/repos/{pull.repository}/pulls/{pull.number}"
+        head = {"ref": pull.head, "sha": self.head(pull.head), "repo": {"full_name": pull.repository}}
         return {
             "url": url,
             "html_url": url,

@@ -42,6 +42,8 @@ def _name(scenario: Scenario) -> str:
         (scenarios.GAP, ["done", "done"], [["a.txt", "b.txt"]]),
         (scenarios.CLOSED, ["done"], [["a.txt"]]),
         (scenarios.ONE_TRY, ["done"], [["a.txt"]]),
+        (scenarios.MOVED, ["done"], [["a.txt"]]),
+        (scenarios.MOVED_AT_WORK, ["stopped", "done"], [["a.txt", "b.txt"]]),
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else "",
 )
