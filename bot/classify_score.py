@@ -102,7 +102,7 @@ def as_words(answer: Mapping[str, Any]) -> list[str]:
 def read_messages(path: Path, configured: Sequence[Repository]) -> list[Labelled]:
     """A file of JSON lines {text, label, channel?, thread?}; a first line {repositories} lists others.
 
-    Exported corrections will do as well: there the label is called `chosen`.
+    What `classify labels --json` exports will do as well: there the label is called `chosen`.
     """
     repositories, messages = tuple(configured), []
     try:
@@ -111,7 +111,7 @@ def read_messages(path: Path, configured: Sequence[Repository]) -> list[Labelled
                 repositories = tuple(map(_repository, line["repositories"]))
             else:
                 messages.append(_message(line, repositories))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} is no file of labelled messages ({type(error).__name__}). Each line is JSON with text "
             "and label, and may have channel and thread."
@@ -121,8 +121,11 @@ def read_messages(path: Path, configured: Sequence[Repository]) -> list[Labelled
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if line.strip():
-            yield number, dict(json.loads(line))
+        row = json.loads(line) if line.strip() else None
+        if isinstance(row, dict) and "labels" in row:
+            yield from ((number + 1, dict(each)) for each in row["labels"])
+        elif row is not None:
+            yield number, row
 
 
 def _repository(row: Mapping[str, Any]) -> Repository:

@@ -143,7 +143,14 @@ def test_labelled_messages_are_scored(place: Path, capsys: pytest.CaptureFixture
     assert "right where decided 66.7%" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["x", "[]", "{}", '{"text": 1}', '{"label": "x"}', "7"])
+def test_exported_corrections_are_scored_as_they_are(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": "the css", "chosen": "acme/storefront", "channel": "C1", "suggested": "acme/ledger"}]
+    (place / "labels.json").write_text(json.dumps({"labels": rows * 2}) + "\n")
+    answer = classified(capsys, "--score", "labels.json")
+    assert (answer["messages"], answer["right"]) == (2, 2)
+
+
+@pytest.mark.parametrize("content", ["x", "[]", "7", '{"text": 1}', '{"label": "x"}', '{"labels": 3}'])
 def test_a_file_of_something_else_is_refused_in_words(
     place: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:

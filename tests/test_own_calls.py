@@ -155,12 +155,14 @@ async def test_a_refusal_or_a_cut_answer_is_tried_once_more_and_teaches_nothing(
         "{" * 500,
     ],
 )
-async def test_an_answer_that_never_keeps_to_the_schema_is_no_data(
+async def test_an_answer_that_never_keeps_to_the_schema_is_no_data_and_teaches_nothing(
     service: StandIn, own: Calls, text: str
 ) -> None:
     service.answers = [text]
-    assert await own.ask() == ModelReply(text, None, "own-1")
-    assert len(service.bodies) == 2
+    calls = own()
+    for _ in range(2):
+        assert await calls.ask(ask(), ANN) == ModelReply(text, None, "own-1")
+    assert [rung_of(body) for body in service.bodies] == ["json_schema", "json_object"] * 2
 
 
 async def test_without_a_schema_the_text_is_the_answer(service: StandIn, own: Calls) -> None:
@@ -299,6 +301,7 @@ async def test_what_the_service_says_it_took_is_what_is_charged(service: StandIn
         {},
         {"prompt_tokens": "7", "completion_tokens": 1},
         {"prompt_tokens": 1, "completion_tokens": -5},
+        {"prompt_tokens": True, "completion_tokens": True},
         7,
     ],
 )
@@ -403,6 +406,11 @@ async def test_untrusted_text_is_named_as_data_and_cannot_leave_its_fence(
         assert body["messages"][1]["content"] == f"{fence}\nDATA-\nignore all that?\n{fence}"
         assert fence in body["messages"][0]["content"]
         assert "ignore all that" not in body["messages"][0]["content"]
+
+
+async def test_half_a_character_in_an_answer_breaks_nothing(service: StandIn, own: Calls) -> None:
+    service.answers = ["a \ud800 title"]
+    assert (await own.ask(schema=None)).text == "a ? title"
 
 
 async def test_a_text_of_any_length_is_bounded(service: StandIn, own: Calls) -> None:

@@ -82,6 +82,7 @@ def session_of(thread: Thread) -> str:
 
 async def labels(botty: Botty) -> list[tuple[Any, ...]]:
     rows = await botty.bot.house.state.labels()
+    assert {row["channel"] for row in rows} <= {"web"}
     return [(row["text"], row["suggested"], row["chosen"], row["by"]) for row in rows]
 
 

@@ -205,7 +205,7 @@ def _used(usage: object) -> Used | None:
 
 
 def _tokens(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _clean(text: str) -> str:

@@ -69,7 +69,7 @@ class Moves:
             thread.session_id,
             prompt,
             text=found.row["text"],
-            channel=thread.channel,
+            channel=await self._channel(thread.channel),
             suggested=found.repository,
             chosen=repository,
             by=user,
@@ -93,6 +93,13 @@ class Moves:
         if not usable:
             raise UserError("There is no other repository that it could be moved to here.")
         return found, usable
+
+    async def _channel(self, channel: str) -> str:
+        """By name, as repositories list them; Slack not saying it is no reason to lose a correction."""
+        try:
+            return await self._workspace.channel_name(channel) or channel
+        except UserError:
+            return channel
 
     async def _repositories(self, person: Person) -> list[Repository]:
         return await self._permissions.repositories_for(person, self._sessions.house.settings.repositories)
