@@ -40,6 +40,7 @@ class StandIn:
     """`answers` are given in turn, the last one for ever: a text is a whole completion's content."""
 
     answer: Callable[[Body], Awaitable[Answer]] | None = None
+    streams: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
     answers: list[Answer | Callable[[], Answer]] = field(default_factory=list)
     bodies: list[Body] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -51,6 +52,8 @@ class StandIn:
         self.bodies.append(body)
         self.headers.append(request.headers)
         self.asked.set()
+        if self.streams is not None:
+            return await self.streams(request)
         answer = await self.answer(body) if self.answer is not None else self._next()
         if isinstance(answer, web.StreamResponse):
             return answer

@@ -254,6 +254,21 @@ async def test_a_service_that_says_nothing_is_given_up_and_paid_for(service: Sta
     assert await own.accounts() == ["kept"]
 
 
+async def test_a_service_that_answers_by_drops_has_no_more_time_in_all(service: StandIn, own: Calls) -> None:
+    async def drop_by_drop(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for _ in range(100):
+            await response.write(b" ")
+            await asyncio.sleep(0.1)
+        await response.write(json.dumps(completion(RED)).encode())
+        return response
+
+    service.streams = drop_by_drop
+    assert "within 1 s" in await own.fails(timeout_seconds=1.0)
+    assert await own.accounts() == ["kept"]
+
+
 async def test_a_service_that_is_not_there_costs_nothing(service: StandIn, own: Calls) -> None:
     calls = own(upstream="http://127.0.0.1:9/v1")
     with pytest.raises(ModelError, match="cannot be reached"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 _OPENINGS = 20  # that are tried in one text
 
 
 def read_object(text: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The first object in `text` that keeps to `schema`: bare, in a fence, among words; None without one."""
-    decoder = json.JSONDecoder(parse_constant=_no_number)
+    decoder = json.JSONDecoder()
     at = -1
     for _ in range(_OPENINGS):
         at = text.find("{", at + 1)
@@ -63,7 +63,3 @@ def _writable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
