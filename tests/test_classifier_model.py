@@ -163,6 +163,7 @@ async def test_of_very_many_repositories_it_is_told_the_likeliest(service: Stand
         (said("acme/storefront", 0.85, ("acme/storefront", 0.85), ("tools/deploy", 0.85 - MARGIN)), True),
         (said("acme/storefront", 0.9, ("tools/deploy", 0.61)), False),
         (said("acme/storefront", 0.9, ("tools/deploy", 0.95)), False),
+        (said("acme/storefront", 0.2, ("tools/deploy", 0.95)), False),
         (said("unknown", 0.99), False),
         (said("unknown", 0.99, ("acme/storefront", 0.99)), False),
         (said("acme/storefront", 7), False),
