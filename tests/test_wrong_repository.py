@@ -260,28 +260,43 @@ async def test_who_has_one_repository_only_is_not_asked_whether_it_is_wrong(
     assert not (await shows(botty, thread, "Starting in")).actions
 
 
-async def test_a_button_that_is_none_of_ours_does_nothing(botty: Botty) -> None:
-    """As if somebody had made the click up; Slack's signature stands before this."""
-    thread = await botty.say(CREATE)
-    await thread.final()
+async def forge(botty: Botty, thread: Thread, **action: Any) -> None:
+    """As if somebody had made a click up; Slack's signature stands before this."""
     body = {
         "type": "block_actions",
         "team": {"id": people.TEAM_ID},
         "user": {"id": botty.person("ada"), "team_id": people.TEAM_ID},
         "container": {"channel_id": thread.channel, "message_ts": thread.ts, "thread_ts": thread.ts},
+        "actions": [action],
     }
+    assert (await botty.bot.slack.answer(body)).status == 200
+
+
+async def test_a_button_that_is_none_of_ours_does_nothing(botty: Botty) -> None:
+    thread = await botty.say(CREATE)
+    await thread.final()
     for value in ("x", "1" * 40, "999", "-1"):
-        for action in (
-            {"action_id": "wrong_repository", "value": value},
-            {"action_id": "move_repository", "selected_option": {"value": f"{value}|{LEDGER}"}},
-        ):
-            answer = await botty.bot.slack.answer({**body, "actions": [action]})
-            assert answer.status == 200
+        await forge(botty, thread, action_id="wrong_repository", value=value)
+        chosen = {"value": f"{value}|{LEDGER}"}
+        await forge(botty, thread, action_id="move_repository", selected_option=chosen)
     await botty.idle()
     whispers = [post.text for post in await thread.by_bot() if post.raw["ephemeral_to"]]
     assert set(whispers) == {"That button is not one of mine."}
     assert await labels(botty) == []
     assert len(await prompts(botty, thread)) == 1
+
+
+@pytest.mark.parametrize("name", ["acme/nothing", WEB, ""])
+async def test_a_request_moves_to_no_repository_that_was_not_offered(
+    botty: Botty, gates: Gates, name: str
+) -> None:
+    thread = await at(botty, gates, "agent")
+    await forge(botty, thread, action_id="move_repository", selected_option={"value": f"1|{name}"})
+    await shows(botty, thread, "That repository is not one you may move it to.")
+    assert await labels(botty) == []
+    gates.open("agent")
+    await thread.final()
+    assert [pull["repository"] for pull in await botty.pulls()] == [WEB]
 
 
 # -- crashes and races -------------------------------------------------------------------------------
