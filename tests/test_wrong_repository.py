@@ -286,16 +286,16 @@ async def test_a_button_that_is_none_of_ours_does_nothing(botty: Botty) -> None:
     assert len(await prompts(botty, thread)) == 1
 
 
-@pytest.mark.parametrize("name", ["acme/nothing", WEB, ""])
-async def test_a_request_moves_to_no_repository_that_was_not_offered(
-    botty: Botty, gates: Gates, name: str
-) -> None:
+async def test_a_request_moves_to_no_repository_that_was_not_offered(botty: Botty, gates: Gates) -> None:
     thread = await at(botty, gates, "agent")
-    await forge(botty, thread, action_id="move_repository", selected_option={"value": f"1|{name}"})
+    for name in ("acme/nothing", WEB, ""):
+        await forge(botty, thread, action_id="move_repository", selected_option={"value": f"1|{name}"})
     await shows(botty, thread, "That repository is not one you may move it to.")
-    assert await labels(botty) == []
     gates.open("agent")
     await thread.final()
+    whispers = {post.text for post in await thread.by_bot() if post.raw["ephemeral_to"]}
+    assert len(whispers) == 1
+    assert await labels(botty) == []
     assert [pull["repository"] for pull in await botty.pulls()] == [WEB]
 
 
