@@ -360,6 +360,15 @@ async def test_a_queued_prompt_moves_at_once_and_a_running_one_when_it_ends(file
     assert not await file.effects(("pending",))
 
 
+async def test_what_is_stopped_as_well_is_not_queued_again(file: SessionFile) -> None:
+    await file.claim(5)
+    assert await file.move(1, LEDGER, "U1") == "running"
+    await file.effect_plan("turn.stop", "stop:1", {"by": "U1", "prompt_id": 1})
+    assert await file.moved(1, 5) is None
+    assert await file.move(1, WEB, "U1") == "stopping"
+    assert [row["state"] for row in await file.prompts()] == ["running"]
+
+
 async def test_what_cannot_be_moved_is_left_as_it_is(file: SessionFile) -> None:
     assert await file.move(2, LEDGER, "U1") == "unknown"
     await file.claim(5)
