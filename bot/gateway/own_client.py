@@ -205,7 +205,8 @@ def _used(usage: object) -> Used | None:
 
 
 def _tokens(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Whether it can be true is for the meter to say."""
+    return value if isinstance(value, int) else None
 
 
 def _clean(text: str) -> str:
