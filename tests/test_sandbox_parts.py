@@ -5,17 +5,20 @@ from __future__ import annotations
 import array
 import asyncio
 import os
+import secrets
 import socket
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from errno import EAFNOSUPPORT, ENOSYS, EPERM
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandbox_kit import attacks
 
 from bot import Limits, SandboxError, SandboxGone
-from plugins.sandbox_runner import seccomp
+from plugins.sandbox_runner import egress, seccomp
 from plugins.sandbox_runner.cgroups import find, settings
 from plugins.sandbox_runner.control import Control, encode
 from plugins.sandbox_runner.supervisor import EXITED, FAILED, READY, REPLY, STARTED
@@ -123,14 +126,45 @@ class Ends:
 
 
 @pytest.fixture
-async def inside() -> AsyncIterator[Inside]:
+async def unready() -> AsyncIterator[Inside]:
     host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control = Control(host)
-    inside.send(REPLY.pack(READY, 0, 0))
-    await control.ready()
     yield control, inside
     control.close("the test is over")
     inside.close()
+
+
+@pytest.fixture
+async def inside(unready: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    control, hostile = unready
+    with a_listener() as listener:
+        monkeypatch.setattr(egress, "GATEWAY", listener.getsockname())
+        send(hostile, REPLY.pack(READY, 0, 0), listener.fileno())
+    await control.ready()
+    return unready
+
+
+def a_listener(*options: int, family: int = socket.AF_INET, host: str = "127.0.0.1") -> socket.socket:
+    listener = socket.socket(family)
+    for option in options:
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
+    listener.bind(f"\0{secrets.token_hex(8)}" if family == socket.AF_UNIX else (host, 0))
+    listener.listen()
+    return listener
+
+
+def bound(kind: int) -> socket.socket:
+    each = socket.socket(socket.AF_INET, kind)
+    each.bind(("127.0.0.1", 0))
+    return each
+
+
+def send(inside: socket.socket, record: bytes, *descriptors: int) -> None:
+    inside.sendmsg([record], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+
+
+def open_descriptors() -> list[str]:
+    return os.listdir("/proc/self/fd")
 
 
 async def start(control: Control, ends: Ends) -> asyncio.Task[int]:
@@ -188,14 +222,69 @@ async def test_a_program_ends_once(inside: Inside) -> None:
 
 
 @pytest.mark.proof("inside")
-async def test_descriptors_it_sends_are_dropped(inside: Inside) -> None:
+@pytest.mark.parametrize("count", [1, 3, 200])
+async def test_descriptors_nobody_asked_for_are_dropped_and_end_the_talk(inside: Inside, count: int) -> None:
     control, hostile = inside
     starting = await start(control, Ends())
-    before = len(os.listdir("/proc/self/fd"))
-    gifts = array.array("i", [0, 1, 2])
-    hostile.sendmsg([REPLY.pack(STARTED, 1, 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, gifts)])
-    await starting
-    assert len(os.listdir("/proc/self/fd")) == before
+    before = open_descriptors()
+    send(hostile, REPLY.pack(STARTED, 1, 0), *[0] * count)
+    assert "broke the protocol" in await control.ended
+    assert len(open_descriptors()) == len(before) - 2  # the control socket and the listener
+    with pytest.raises(SandboxGone):
+        await starting
+
+
+NOT_THE_LISTENER: dict[str, Callable[[], Any]] = {
+    "a file": tempfile.TemporaryFile,
+    "no stream": lambda: bound(socket.SOCK_DGRAM),
+    "not listening": lambda: bound(socket.SOCK_STREAM),
+    "of another family": lambda: a_listener(family=socket.AF_UNIX),
+    "of the other internet": lambda: a_listener(family=socket.AF_INET6, host="::1"),
+    "open to all addresses": lambda: a_listener(host="0.0.0.0"),
+    "on another port": lambda: a_listener(),
+    "sharing its address": lambda: a_listener(socket.SO_REUSEPORT),
+    "leaving its address": lambda: a_listener(socket.SO_REUSEADDR),
+}
+
+
+@pytest.mark.proof("inside")
+@pytest.mark.parametrize("what", NOT_THE_LISTENER)
+async def test_nothing_but_the_listener_is_taken_for_it(
+    unready: Inside, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, hostile = unready
+    with NOT_THE_LISTENER[what]() as gift:
+        if isinstance(gift, socket.socket) and gift.family == socket.AF_INET:
+            other = what == "on another port"
+            monkeypatch.setattr(egress, "GATEWAY", ("127.0.0.1", gift.getsockname()[1] + other))
+        before = open_descriptors()
+        send(hostile, REPLY.pack(READY, 0, 0), gift.fileno())
+        assert "broke the protocol" in await asyncio.wait_for(control.ended, 10)
+        assert len(open_descriptors()) == len(before) - 1  # the control socket
+    with pytest.raises(SandboxGone):
+        await control.ready()
+
+
+@pytest.mark.proof("inside")
+@pytest.mark.parametrize("descriptors", [0, 2, 100])
+async def test_the_first_record_brings_one_descriptor(
+    unready: Inside, descriptors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, hostile = unready
+    with a_listener() as listener:
+        monkeypatch.setattr(egress, "GATEWAY", listener.getsockname())
+        before = open_descriptors()
+        send(hostile, REPLY.pack(READY, 0, 0), *[listener.fileno()] * descriptors)
+        assert "broke the protocol" in await asyncio.wait_for(control.ended, 10)
+        assert len(open_descriptors()) == len(before) - 1  # the control socket
+
+
+@pytest.mark.proof("inside")
+async def test_a_listener_that_nobody_took_is_closed(inside: Inside) -> None:
+    control, _ = inside
+    before = open_descriptors()
+    control.close("it did not start")
+    assert len(open_descriptors()) == len(before) - 2  # the control socket as well
 
 
 @pytest.mark.proof("inside")

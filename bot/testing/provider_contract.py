@@ -9,7 +9,7 @@
             yield provider
             await provider.close()
 
-Needed inside a sandbox: a POSIX shell with the usual small tools.
+Needed inside a sandbox: a POSIX shell with the usual small tools, and Python 3.
 """
 
 from __future__ import annotations
@@ -19,30 +19,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.domain import Limits, Process, Provider, Sandbox, SandboxSpec, SnapshotId
+from bot.domain import Limits, Provider, Sandbox, SandboxSpec, SnapshotId
 from bot.errors import SandboxError, SandboxGone
-from bot.sandbox_io import Completed, run
-
-LIMITS = Limits(memory_mib=512, cores=1, disk_mib=512, processes=128, wall_seconds=300)
-SPEC = SandboxSpec(LIMITS)
+from bot.testing.inside import LIMITS, SPEC, shell, until
+from bot.testing.way_out_contract import WayOutContract
 
 
-async def shell(sandbox: Sandbox, script: str, **options: object) -> Completed:
-    """Run a shell script to its end."""
-    return await run(sandbox, ["/bin/sh", "-c", script], **options)  # type: ignore[arg-type]  # passed on
-
-
-async def until(process: Process, said: bytes) -> None:
-    """Read stdout until these bytes came."""
-    seen = b""
-    async for chunk in process.stdout():
-        seen += chunk
-        if said in seen:
-            return
-    raise AssertionError(f"{said!r} never came, but {seen!r}")
-
-
-class ProviderContract:
+class ProviderContract(WayOutContract):
     """Derive from it and give it a `provider` fixture."""
 
     @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,10 @@ class Plugin:
         from plugins.sandbox_runner.trees import SnapshotUnusable
 
         labels = {"session": request.session, "repository": request.repository.name}
-        fresh = SandboxSpec(self._settings.limits, labels, request.epoch)
+        fresh = SandboxSpec(self._settings.limits, labels, request.epoch, folders=request.folders)
         if request.snapshot is None:
             return await self._provider.create(fresh), False
-        kept = SandboxSpec(self._settings.limits, labels, request.epoch, request.snapshot)
         try:
-            return await self._provider.create(kept), True
+            return await self._provider.create(replace(fresh, image=request.snapshot)), True
         except SnapshotUnusable:
             return await self._provider.create(fresh), False

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from bot import Bound, Limits
 from plugins.sandbox_runner.cgroups import Hierarchy
+from plugins.sandbox_runner.egress import A_SECOND, CONNECTIONS
 from plugins.sandbox_runner.watch import most_files
 
 FEWEST_OPEN_FILES = 1024  # what programs everywhere can count on
 OPEN_FILES_PER_MIB = 512  # one takes a kibibyte or two of the kernel's memory
 FILE_MAX = Path("/proc/sys/fs/file-max")
+NETWORK = "a network namespace of its own with loopback and one listener, which only the gateway serves"
 WHEN = "every 10 s, within a second or two when the disk fills fast"
 
 
@@ -40,6 +42,8 @@ def table(limits: Limits, hierarchy: Hierarchy | None, overlay: bool) -> list[Bo
         Bound("files", str(most_files(limits)), False, f"counted {WHEN}, then the sandbox ends"),
         Bound("files in memory", "part of the memory", True, "a size on each tmpfs: /tmp, /run, /dev/shm"),
         Bound("life", f"{limits.wall_seconds} s", True, "the bot ends it; it dies with the bot"),
-        Bound("network", "none", True, "a network namespace of its own with loopback alone"),
+        Bound("network", "none but the gateway", True, NETWORK),
+        Bound("connections to the gateway", f"{CONNECTIONS} at a time", True, "the bot closes one more"),
+        Bound("new connections to the gateway", f"{A_SECOND} a second", True, "others wait to be accepted"),
         Bound("one exec's arguments", "128 KiB", True, "refused by the bot"),
     ]

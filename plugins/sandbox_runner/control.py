@@ -1,7 +1,8 @@
 """The host's end of a supervisor's socket.
 
 Programs in the sandbox run as the supervisor's own user, so every word from it is treated as hostile: records
-of one fixed size, no descriptors taken, and the first that does not fit what was asked ends the sandbox.
+of one fixed size, one descriptor taken, with the first of them and if it is the listener, and what does not
+fit what was asked ends the sandbox.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import array
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import Mapping, Sequence
 from errno import EAGAIN
 from typing import Protocol
 
 from bot import SandboxError, SandboxGone
+from plugins.sandbox_runner.egress import taken
 from plugins.sandbox_runner.supervisor import EXITED, FAILED, KILL, READY, REPLY, REQUEST, START, STARTED
 
 MAX_REQUEST_BYTES = 128 * 1024
 ANSWER_SECONDS = 15.0
+ONE_DESCRIPTOR = socket.CMSG_LEN(array.array("i").itemsize)  # CMSG_SPACE would be room for two
 AT_A_TIME = 64  # records read before the loop's other work gets its turn
 
 
@@ -36,6 +40,7 @@ class Control:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._last = 0
+        self._listener: socket.socket | None = None
         self._hello: asyncio.Future[int] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[int]] = {0: self._hello}
         self._running: dict[int, Watcher] = {}
@@ -47,6 +52,12 @@ class Control:
     async def ready(self) -> None:
         """Wait until process 1 runs. TimeoutError, or SandboxGone when it never did."""
         await asyncio.wait_for(self._hello, ANSWER_SECONDS)
+
+    def take_listener(self) -> socket.socket:
+        """What came with the first record; whoever takes it closes it."""
+        listener, self._listener = self._listener, None
+        assert listener is not None, "once, after ready()"
+        return listener
 
     async def start(
         self,
@@ -113,7 +124,7 @@ class Control:
     def _readable(self) -> None:
         for _ in range(AT_A_TIME):
             try:
-                data = self._socket.recv(REPLY.size + 1)
+                data = self._receive()
             except BlockingIOError:
                 return
             except OSError:
@@ -122,11 +133,21 @@ class Control:
                 self.close("its process 1 ended" if not data else "its process 1 broke the protocol")
                 return
 
+    def _receive(self) -> bytes:
+        """One record; a bad one when it came with descriptors that nobody asked for, which are closed."""
+        room = 0 if self._hello.done() else ONE_DESCRIPTOR
+        data, extra, flags, _ = self._socket.recvmsg(REPLY.size + 1, room, socket.MSG_CMSG_CLOEXEC)
+        for _, _, descriptor in extra:
+            self._listener = taken(*struct.unpack("=i", descriptor))
+        return b"?" if flags & socket.MSG_CTRUNC else data
+
     def _record(self, data: bytes) -> bool:
         """Take one answer; False when nobody asked for it."""
         if len(data) != REPLY.size:
             return False
         kind, number, value = REPLY.unpack(data)
+        if kind == READY and self._listener is None:
+            return False
         if kind == EXITED:
             return number not in self._answers and self._exit(number, value)
         if number not in self._answers or kind not in ((STARTED, FAILED) if number else (READY,)):
@@ -153,6 +174,8 @@ class Control:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
+        if self._listener is not None:
+            self._listener.close()
         self._free.set()
         for answer in self._answers.values():
             if not answer.done():

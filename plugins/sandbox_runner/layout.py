@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,12 +88,14 @@ def system() -> list[str]:
     return ops
 
 
-def stage(base: Base, overlay: bool, lower: Path, tree: Path) -> list[str]:
+def stage(base: Base, given: Mapping[str, Path], overlay: bool, lower: Path, tree: Path) -> list[str]:
     """The ops for a sandbox's stage: what it may read, the kernel's files, its own tree merged."""
     ops = ["bind", "/proc", "/proc", "bind", "/dev", "/dev", "dir", TMP]  # bwrap builds its root in TMP
     ops += ["bind", str(HERE / "supervisor.py"), "/supervisor.py"]
     for folder in base.folders:
         ops += ["bind", folder, folder]
+    for number, source in enumerate(given.values()):
+        ops += ["bind", str(source), f"/given/{number}"]
     for name in SHARED_ETC:
         if Path("/etc", name).exists():
             ops += ["bind", f"/etc/{name}", f"/etc/{name}"]
@@ -105,7 +107,9 @@ def stage(base: Base, overlay: bool, lower: Path, tree: Path) -> list[str]:
     return [*ops, "overlay", "/lower", "/tree/upper", "/tree/work", "/merged"]
 
 
-def bubblewrap(base: Base, limits: Limits, control: int, info: int, seccomp: int) -> list[str]:
+def bubblewrap(
+    base: Base, given: Mapping[str, Path], limits: Limits, control: int, info: int, seccomp: int
+) -> list[str]:
     """The command that makes the sandbox and its process 1. The numbers are inherited descriptors."""
     argv = [BWRAP, "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     argv += ["--unshare-cgroup-try", "--disable-userns", "--uid", "1000", "--gid", "1000"]
@@ -118,6 +122,8 @@ def bubblewrap(base: Base, limits: Limits, control: int, info: int, seccomp: int
     argv += [*tmpfs(TMP, share(limits, 2)), *tmpfs("/run", 16), "--symlink", TMP, "/var/tmp"]  # noqa: S108 - as TMP
     for folder in base.folders:  # after the above, which would cover one that lies there
         argv += ["--ro-bind", folder, folder]
+    for number, place in enumerate(given):
+        argv += ["--ro-bind", f"/given/{number}", place]
     argv += ["--ro-bind", "/supervisor.py", "/supervisor.py"]
     argv += ["--bind", "/merged/workspace", WORKSPACE, "--bind", "/merged/home", HOME]
     argv += ["--remount-ro", "/", "--chdir", WORKSPACE]

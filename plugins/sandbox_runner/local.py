@@ -24,6 +24,7 @@ from bot import Bound, Limits, SandboxError, SandboxId, SandboxSpec, SnapshotId
 from plugins.sandbox_runner import layout, users
 from plugins.sandbox_runner.bounds import most_open_files, table
 from plugins.sandbox_runner.cgroups import Group, Hierarchy, find
+from plugins.sandbox_runner.folders import checked
 from plugins.sandbox_runner.sandbox import LocalSandbox
 from plugins.sandbox_runner.settings import Settings
 from plugins.sandbox_runner.starting import OverlayRefused, Started, start
@@ -119,6 +120,7 @@ class LocalProvider:
                 lease = users.lease(self._settings.sandbox_user, self._settings.sandbox_users)
                 held.callback(lease.release)
                 user = lease.user
+            given = await whole(partial(checked, spec.folders, self._base, self._data, user))
             tree = Tree(self._trees / id, user)
             held.push_async_callback(tree.remove)
             await whole(tree.make)
@@ -127,9 +129,9 @@ class LocalProvider:
             group = await self._group(id, spec.limits, held)
             ops = [
                 *bounds_ops(group, spec.limits),
-                *layout.stage(self._base, bool(overlay), self._lower, tree.tree),
+                *layout.stage(self._base, given, bool(overlay), self._lower, tree.tree),
             ]
-            started = await start(user, ops, self._base, spec.limits)
+            started = await start(user, ops, self._base, given, spec.limits)
             return self._keep(id, spec.limits, tree, group, started, held.pop_all())
 
     async def _group(self, id: SandboxId, limits: Limits, held: AsyncExitStack) -> Group | None:

@@ -12,6 +12,7 @@ from typing import Any
 from bot import Egress, Limits, SandboxError, SandboxGone, SandboxId, SandboxUnreachable, SnapshotId
 from plugins.sandbox_runner import layout, watch
 from plugins.sandbox_runner.cgroups import Group
+from plugins.sandbox_runner.egress import Listener
 from plugins.sandbox_runner.process import LocalProcess
 from plugins.sandbox_runner.starting import END_SECONDS, Started
 from plugins.sandbox_runner.trees import Snapshots, Tree
@@ -39,6 +40,7 @@ class LocalSandbox:
         self.id = id
         self._limits, self._tree, self._group, self._snapshots = limits, tree, group, snapshots
         self._started, self._control, self._release = started, started.control, release
+        self._listener = Listener(started.listener, id)
         self._gone: SandboxGone | None = None
         self._emptied = asyncio.Event()
         self._processes: set[LocalProcess] = set()
@@ -105,7 +107,10 @@ class LocalSandbox:
         return note
 
     async def set_egress(self, egress: Egress | None) -> None:
-        """Nothing leads out yet."""
+        """See `bot.Sandbox`. To let nothing out is possible at any time, the sandbox gone or not."""
+        if egress is not None:
+            self._must_run()
+        await self._listener.lead_to(egress)
 
     async def alive(self) -> bool:
         if self._gone is None:
@@ -146,6 +151,7 @@ class LocalSandbox:
         self._processes.clear()
         if not self._emptied.is_set():
             self._started.kill()
+        self._listener.close()
 
     def _on_emptied(self) -> None:
         """The kernel says that process 1, and so everything in its namespace, has ended."""
@@ -163,6 +169,7 @@ class LocalSandbox:
         for watcher in self._watching:
             watcher.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
+        await self._listener.lead_to(None)
         await self._started.gone(self._emptied)
         async with self._copying:  # a snapshot under way is finished first
             await self._release()

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from bot import Limits, SandboxError, SandboxGone
@@ -41,6 +42,7 @@ class Started:
     process: asyncio.subprocess.Process
     first: int
     control: Control
+    listener: socket.socket
 
     def kill(self) -> None:
         """The kernel then ends everything in its process namespace, however it was started."""
@@ -59,7 +61,9 @@ class Started:
         os.close(self.first)
 
 
-async def start(user: int | None, ops: Sequence[str], base: layout.Base, limits: Limits) -> Started:
+async def start(
+    user: int | None, ops: Sequence[str], base: layout.Base, given: Mapping[str, Path], limits: Limits
+) -> Started:
     """Run bubblewrap on the stage that `ops` describe and wait for process 1 to answer."""
     async with AsyncExitStack() as undo:  # whatever goes wrong, nothing keeps running
         host, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -74,13 +78,13 @@ async def start(user: int | None, ops: Sequence[str], base: layout.Base, limits:
             inherited.callback(os.close, rules)
             numbers = (inside.fileno(), info, rules)
             process = await spawn(
-                layout.launch(user, ops, layout.bubblewrap(base, limits, *numbers)), numbers
+                layout.launch(user, ops, layout.bubblewrap(base, given, limits, *numbers)), numbers
             )
             undo.push_async_callback(end, process)
         first = await first_process(process, control, said)
         undo.pop_all()
         said.close()
-        return Started(process, first, control)
+        return Started(process, first, control, control.take_listener())
 
 
 async def spawn(argv: Sequence[str], inherited: Sequence[int]) -> asyncio.subprocess.Process:

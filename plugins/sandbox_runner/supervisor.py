@@ -2,8 +2,10 @@
 
     python -I -S supervisor.py SOCKET PROCESSES FILE_BYTES
 
-SOCKET is an inherited SOCK_SEQPACKET descriptor. The host sends one request a message, the answers are
-fixed records `!BIi` (kind, id, value):
+SOCKET is an inherited SOCK_SEQPACKET descriptor. The first word on it is READY, and with it (SCM_RIGHTS) a
+listener on GATEWAY in this network namespace. A socket belongs to the namespace it was made in, so the host
+accepts what is connected to here, and nothing of ours has to run in between. Then the host sends one request
+a message, the answers are fixed records `!BIi` (kind, id, value):
 
     START id + stdin, stdout, stderr (SCM_RIGHTS) + NUL-separated cwd, argument count, arguments, environment
         -> STARTED id 0, or FAILED id errno (negative when the working directory was at fault)
@@ -39,6 +41,8 @@ else:  # what the public modules wrap: these import in no time, those take 8 ms 
 
 START, KILL = 1, 2
 READY, STARTED, FAILED, EXITED = 10, 11, 12, 13
+GATEWAY = ("127.0.0.1", 3128)  # that no program can bind: it is taken before the first one runs
+WAITING, BUFFER_BYTES = 128, 256 * 1024  # connections not accepted yet; what the host's end of one may hold
 REQUEST = struct.Struct("!BI")
 REPLY = struct.Struct("!BIi")
 MAX_REQUEST = 160 * 1024
@@ -60,8 +64,10 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
-    def run(self) -> None:
-        self.reply(READY, 0, 0)
+    def run(self, listener: socket.socket) -> None:
+        extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=i", listener.fileno()))]
+        self.host.sendmsg([REPLY.pack(READY, 0, 0)], extra)
+        listener.close()  # no program can be started before, so none ever inherits it
         poll = select.poll()
         poll.register(self.host, select.POLLIN)
         poll.register(self.wakes, select.POLLIN)
@@ -204,6 +210,16 @@ def kill_one(process: int) -> None:
         return
 
 
+def listen() -> socket.socket:
+    """Without SO_REUSEADDR or SO_REUSEPORT, so that the address is not to be shared with anybody."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):  # of every connection, else each grows by megabytes
+        listener.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_BYTES)
+    listener.bind(GATEWAY)
+    listener.listen(WAITING)
+    return listener
+
+
 def main(arguments: list[str]) -> None:
     descriptor, processes, file_bytes = (int(argument) for argument in arguments)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -212,10 +228,11 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     supervisor = Supervisor(descriptor)
+    listener = listen()
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    supervisor.run()
+    supervisor.run(listener)
 
 
 if __name__ == "__main__":
