@@ -130,9 +130,13 @@ class Bench:
         return process
 
     async def puppet_process(self, **options: Any) -> LocalProcess:
-        return await self.process([sys.executable, "-S", str(PUPPET), json.dumps(options)])
+        told = json.dumps(options)
+        if len(told) > 100_000:  # more than an argument may be long
+            (self.folder / "options.json").write_text(told)
+            told = "@options.json"
+        return await self.process([sys.executable, "-S", str(PUPPET), told])
 
-    async def puppet(self, options: dict[str, Any] | None = None, **settings: Any) -> AgentClient:
+    async def puppet(self, options: dict[str, Any] | None = None, /, **settings: Any) -> AgentClient:
         client = self.client(**settings)
         await client.start(await self.puppet_process(**(options or {})), str(self.folder))
         return client

@@ -88,8 +88,8 @@ def test_a_diff_is_summed_up_in_lines():
         {"sessionUpdate": "tool_call_update", "toolCallId": "t", "content": [diff, new, {"type": "diff"}]}
     )
     assert draft.data["diffs"] == [
-        {"path": "a", "added": 2, "deleted": 1},
-        {"path": "new", "added": 2, "deleted": 0},
+        {"path": "a", "added": 2, "deleted": 1, "excerpt": "@@ -1,3 +1,4 @@\n a\n-b\n-c\n+B\n+c\n+d"},
+        {"path": "new", "added": 2, "deleted": 0, "excerpt": "@@ -0,0 +1,2 @@\n+1\n+2"},
     ]
 
 
@@ -99,7 +99,8 @@ def test_many_large_diffs_are_counted_up_to_one_bound_for_all():
     small = diff | {"oldText": "x\n"}
     draft = one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [diff] * 3 + [small]})
     counted = {"path": "a", "added": 0, "deleted": 150_000}
-    assert draft.data["diffs"] == [counted, counted, {"path": "a"}, {"path": "a"}]
+    assert [{**diff, "excerpt": ""} for diff in draft.data["diffs"][:2]] == [{**counted, "excerpt": ""}] * 2
+    assert draft.data["diffs"][2:] == [{"path": "a"}, {"path": "a"}]
 
 
 def test_a_huge_diff_is_named_and_not_counted():

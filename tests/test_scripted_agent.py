@@ -85,7 +85,9 @@ async def test_a_step_is_a_tool_call_with_kind_place_and_diff(desk):
     (tool,) = heard.tools().values()
     assert tool["title"] == 'Replace "Welcome" with "Hello" in src/header.js'
     assert (tool["kind"], tool["status"], tool["locations"]) == ("edit", "completed", ["src/header.js"])
-    assert tool["diffs"] == [{"path": "src/header.js", "added": 2, "deleted": 2}]
+    (diff,) = tool["diffs"]
+    assert (diff["path"], diff["added"], diff["deleted"]) == ("src/header.js", 2, 2)
+    assert "+// Hello" in diff["excerpt"].splitlines()
     assert heard.of(EventType.PLAN_UPDATED) == []
 
 

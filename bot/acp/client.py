@@ -9,50 +9,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from acp.connection import Connection
 from acp.exceptions import RequestError
-from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
+from acp.meta import CLIENT_METHODS
 
-from bot.acp.failures import (
-    AgentRefused,
-    flooded,
-    refused,
-    too_silent,
-    too_slow,
-    took_too_long,
-    wrong_version,
-)
+from bot.acp.abilities import Abilities
+from bot.acp.answers import Answers
+from bot.acp.blocks import fitting, text_block
+from bot.acp.failures import flooded, refused, too_silent, too_slow, took_too_long
 from bot.acp.inbox import Allowance, Inbox, OnUpdate
+from bot.acp.opening import Opening, Wishes
+from bot.acp.options import OpenSession
 from bot.acp.process import Watched
-from bot.acp.requests import PERMISSION, Policy, allow_once, outcome, permission_ask, refuse
+from bot.acp.questions import Questions
+from bot.acp.requests import Policy, allow_once
 from bot.acp.shape import mapping
 from bot.acp.transport import Message, ProcessTransport
 from bot.acp.turn import AgentLimits, StopReason, Turn
-from bot.acp.updates import drafts, usage_drafts
-from bot.domain import Process
+from bot.acp.updates import Draft, drafts, usage_drafts
+from bot.domain import McpServer, Process
 from bot.errors import AgentError
+
+__all__ = ["AgentClient", "OnQuiet", "text_block"]
 
 log = logging.getLogger(__name__)
 
 UPDATE = CLIENT_METHODS["session_update"]
-ID_LIMIT = 256
 
-
-def text_block(text: str) -> dict[str, Any]:
-    """A content block for `AgentClient.prompt`."""
-    return {"type": "text", "text": text}
+OnQuiet = Callable[[float], Awaitable[None]]
+"""Told of a silence in a turn, with its seconds so far."""
 
 
 class AgentClient:
     """Drives an agent over ACP v1. One process, one ACP session, one turn at a time.
 
-    `outside` gets updates that arrive between turns (some agents send their last ones late). Once `usable`
-    is False the process must be ended with `close()`; what it did so far is not lost by that.
+    `mcp_servers`, `options`, `mode` and `model` are what its session is given and set to. `questions` puts
+    its forms to people; without it the agent is told that there are none. `outside` gets updates that arrive
+    between turns (some agents send their last ones late); `on_quiet` is told, again and again, when nothing
+    comes within a turn. Once `usable` is False the process must be ended with `close()`; what it did so far
+    is not lost by that.
     """
 
     _process: Watched
@@ -67,15 +66,25 @@ class AgentClient:
         limits: AgentLimits | None = None,
         policy: Policy = allow_once,
         outside: OnUpdate | None = None,
+        mcp_servers: Sequence[McpServer] = (),
+        options: Mapping[str, str] | None = None,
+        mode: str | None = None,
+        model: str | None = None,
+        questions: Questions | None = None,
+        on_quiet: OnQuiet | None = None,
     ) -> None:
         self.name = name
-        self.session_id = ""
         self.resumed = False
         self.usable = False
+        self.left_out: tuple[str, ...] = ()  # names of tool servers that it cannot be given
         self.foreign = 0  # updates of sessions that are not ours, and notifications we do not know
         self._limits = AgentLimits() if limits is None else limits
-        self._policy = policy
+        self._answers = Answers(name, policy, questions, self._limits.answer_seconds)
+        self._wishes = Wishes(mcp_servers, {} if options is None else options, mode, model)
+        self._session = OpenSession()
+        self._abilities = Abilities()
         self._outside = outside
+        self._on_quiet = on_quiet
         self._turn: Turn | None = None
         self._allowance = self._fresh_allowance()
         self._cwd = ""
@@ -86,13 +95,28 @@ class AgentClient:
         """Lines of its output that were no messages."""
         return self._transport.skipped_lines if self._started else 0
 
+    @property
+    def session_id(self) -> str:
+        return self._session.id
+
+    @property
+    def session(self) -> OpenSession:
+        """What its session is set to now, and how the agent calls it."""
+        return self._session
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do, as it said, with the modes and options of now."""
+        options = tuple(self._session.options.values())
+        return replace(self._abilities, modes=self._session.modes, options=options)
+
     # -- start -----------------------------------------------------------------------------------
 
     async def start(self, process: Process, cwd: str, *, session_id: str | None = None) -> str:
         """Shake hands and open a session in `cwd`, an absolute path inside; returns the session's id.
 
-        With `session_id` that session is loaded where the agent can; `resumed` says whether it was. Its
-        replayed history is dropped, for we have it. Raises AgentError, and then the process has ended.
+        With `session_id` that session is gone on with where the agent can; `resumed` says whether it was.
+        Its replayed history is dropped, for we have it. Raises AgentError, and then the process has ended.
         """
         self._cwd = cwd
         self._connect(process)
@@ -113,51 +137,26 @@ class AgentClient:
         self._started = True
 
     async def _open(self, session_id: str | None) -> None:
+        opening = Opening(self.name, self._call, self._session, self._wishes, self._cwd)
         try:
             async with asyncio.timeout(self._limits.start_seconds):
-                can_load = await self._initialize()
-                self.resumed = session_id is not None and can_load and await self._load(session_id)
-                if not self.resumed:
-                    self.session_id = await self._new()
+                await opening.run(session_id, forms=self._answers.forms)
                 await self._inbox.drained()
         except TimeoutError:
             raise too_slow(self.name, self._limits.start_seconds, self._process.last_words()) from None
-
-    async def _initialize(self) -> bool:
-        """Shake hands; returns whether sessions can be loaded."""
-        reply = mapping(await self._call("initialize", "starting", _HELLO | {"clientInfo": _client_info()}))
-        theirs = reply.get("protocolVersion")
-        if theirs != PROTOCOL_VERSION:
-            raise wrong_version(self.name, theirs, PROTOCOL_VERSION)
-        return mapping(reply.get("agentCapabilities")).get("loadSession") is True
-
-    async def _load(self, session_id: str) -> bool:
-        params = {"sessionId": session_id, "cwd": self._cwd, "mcpServers": []}
-        try:
-            await self._call("session_load", "loading its session", params)
-        except AgentRefused:
-            return False
-        self.session_id = session_id
-        return True
-
-    async def _new(self) -> str:
-        reply = await self._call("session_new", "opening a session", {"cwd": self._cwd, "mcpServers": []})
-        session_id = mapping(reply).get("sessionId")
-        # Printable as well: it is stored, and half a character pair could not be.
-        if isinstance(session_id, str) and 0 < len(session_id) <= ID_LIMIT and session_id.isprintable():
-            return session_id
-        raise AgentError(
-            f"The agent {self.name} opened a session without a usable id: it cannot be prompted."
-        )
+        self._abilities, self.resumed = opening.abilities, opening.resumed
+        self.left_out = tuple(server.name for server in opening.left_out)
+        self._allowance = self._fresh_allowance()  # a long history counts for no turn
 
     # -- a turn ----------------------------------------------------------------------------------
 
     async def prompt(self, blocks: Sequence[Mapping[str, Any]], on_update: OnUpdate) -> StopReason:
-        """Send ACP content blocks (see `text_block`) and return why the turn ended.
+        """Send ACP content blocks (see `blocks`) and return why the turn ended.
 
-        Every draft is handed to `on_update` in order, the last before this returns; what it raises ends the
-        turn and is raised here. Raises AgentError when the agent refuses, dies, is silent for
-        `idle_seconds` or needs more than `turn_seconds`, and SandboxGone when all died with its sandbox.
+        What the agent does not take becomes words about where it is. Every draft is handed to `on_update`
+        in order, the last before this returns; what it raises ends the turn and is raised here. Raises
+        AgentError when the agent refuses, dies, is silent for `idle_seconds` or needs more than
+        `turn_seconds`, and SandboxGone when all died with its sandbox.
         """
         if not self.usable or self._turn is not None:
             raise AgentError(f"The agent {self.name} cannot take a prompt now: it has ended or is at work.")
@@ -172,9 +171,9 @@ class AgentClient:
             self._inbox.listen(self._outside)
 
     def _begin(self, blocks: Sequence[Mapping[str, Any]], on_update: OnUpdate) -> Turn:
-        params = {"sessionId": self.session_id, "prompt": [dict(block) for block in blocks]}
+        params = {"sessionId": self.session_id, "prompt": fitting(blocks, self._abilities)}
         self._allowance = self._fresh_allowance()
-        response = asyncio.create_task(self._call("session_prompt", "at work", params))
+        response = asyncio.create_task(self._call("session/prompt", "at work", params))
         return Turn(response, self._inbox.listen(on_update), self._limits)
 
     async def _finish(self, turn: Turn, on_update: OnUpdate) -> StopReason:
@@ -196,7 +195,17 @@ class AgentClient:
             if min(idle, total) <= 0:
                 await self.cancel()
                 raise self._overdue(total)
-            await turn.wait(min(idle, total))
+            if turn.quiet_left() <= 0:
+                await self._tell_quiet(turn.silence())
+            await turn.wait(max(0.0, min(idle, total, turn.quiet_left())))
+
+    async def _tell_quiet(self, seconds: float) -> None:
+        if self._on_quiet is None:
+            return
+        try:
+            await self._on_quiet(seconds)
+        except Exception:  # a word to people that failed ends nobody's work
+            log.exception("nobody could be told that the agent %s is silent", self.name)
 
     async def _hand_over(self, turn: Turn) -> None:
         """Wait until every update was taken; a listener's error stops the turn and is raised."""
@@ -222,7 +231,7 @@ class AgentClient:
         turn.cancelling.set()
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(self._limits.drain_seconds):
-                await self._connection.send_notification(_CANCEL, {"sessionId": self.session_id})
+                await self._connection.send_notification("session/cancel", {"sessionId": self.session_id})
                 await asyncio.wait({turn.response})
         if turn.answered:
             return True
@@ -238,17 +247,25 @@ class AgentClient:
         if self._allowance.exhausted:
             raise flooded(self.name, "bytes of updates in one turn")
         params = mapping(message.get("params"))
+        update = mapping(params.get("update"))
         if message["method"] != UPDATE or params.get("sessionId") != self.session_id:
+            if not self.session_id:
+                self._session.overhear(params.get("sessionId"), update)
             self.foreign += 1
             self._bear(self.foreign)
             return
         if self._turn is not None:
             self._turn.touch()
-        for draft in drafts(params.get("update"), self._cwd):
-            admitted = self._allowance.admit(draft)
-            self._bear(self._allowance.dropped)
-            if admitted is not None:
-                await self._inbox.put(admitted)
+        for draft in [*self._session.hear(update), *drafts(update, self._cwd)]:
+            await self._take(draft)
+
+    async def _take(self, draft: Draft) -> None:
+        if self._turn is not None:
+            self._turn.note(draft)
+        admitted = self._allowance.admit(draft)
+        self._bear(self._allowance.dropped)
+        if admitted is not None:
+            await self._inbox.put(admitted)
 
     def _bear(self, useless: int) -> None:
         if useless > self._limits.turn_dropped:
@@ -258,37 +275,13 @@ class AgentClient:
         return Allowance(self._limits.turn_characters, self._limits.turn_updates, self._limits.turn_bytes)
 
     async def _answer(self, method: str, params: Any, is_notification: bool) -> Any:
-        if method != PERMISSION:
-            return refuse(method)
-        turn = self._turn
-        if turn is None or mapping(params).get("sessionId") != self.session_id:
-            raise RequestError.invalid_params({"details": "sessionId: no turn runs in this session"})
-        turn.questions += 1
-        try:
-            return outcome(await self._decide(turn, params))
-        finally:
-            turn.questions -= 1
-            turn.touch()
-
-    async def _decide(self, turn: Turn, params: Any) -> str | None:
-        """The policy's answer; None as soon as the turn is being cancelled, as the protocol demands."""
-        answer = asyncio.ensure_future(self._policy(permission_ask(params)))
-        cancelled = asyncio.create_task(turn.cancelling.wait())
-        try:
-            await asyncio.wait({answer, cancelled}, return_when=asyncio.FIRST_COMPLETED)
-            return answer.result() if answer.done() else None
-        except Exception:  # its text stays here: the SDK would send it to the agent
-            log.exception("the permission policy failed; the agent %s was told no", self.name)
-            return None
-        finally:
-            answer.cancel()
-            cancelled.cancel()
+        return await self._answers.answer(self._turn, self.session_id, method, params, self._cwd)
 
     # -- the wire and the end --------------------------------------------------------------------
 
     async def _call(self, method: str, doing: str, params: dict[str, Any]) -> Any:
         try:
-            return await self._connection.send_request(AGENT_METHODS[method], params)
+            return await self._connection.send_request(method, params)
         except RequestError as error:
             raise refused(self.name, doing, error) from None
         except OSError:  # the pipe is broken, or the SDK saw the stream end
@@ -303,15 +296,3 @@ class AgentClient:
         await self._process.end(self._limits.close_seconds if grace_seconds is None else grace_seconds)
         await self._connection.close()
         await self._inbox.close()
-
-
-_CANCEL = AGENT_METHODS["session_cancel"]
-_HELLO: dict[str, Any] = {
-    "protocolVersion": PROTOCOL_VERSION,
-    "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
-}
-
-
-@cache
-def _client_info() -> dict[str, str]:
-    return {"name": "threadsmith", "title": "Threadsmith", "version": version("threadsmith")}

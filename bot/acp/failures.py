@@ -2,32 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from acp.exceptions import RequestError
 
 from bot.acp.shape import mapping
 from bot.acp.text import clean_line
 from bot.errors import AgentError
 
+OFFERS_SHOWN = 20
+_SIGN_IN_WANTED = -32000
+
 
 class AgentRefused(AgentError):
-    """The agent answered a request with an error; it goes on working."""
+    """The agent answered a request with an error; it goes on working. `said` is its own words."""
+
+    def __init__(self, text: str, said: str) -> None:
+        self.said = said
+        super().__init__(text)
 
 
-def refused(name: str, doing: str, error: RequestError) -> AgentRefused:
+class SignInWanted(AgentError):
+    """The agent does nothing before it is signed in."""
+
+
+def refused(name: str, doing: str, error: RequestError) -> AgentRefused | SignInWanted:
     """The error for a request that the agent answered with one."""
     text = clean_line(str(error), 300)
     details = clean_line(mapping(error.data).get("details"), 300)
     said = f"{text} ({details})" if details else text
-    return AgentRefused(
-        f"The agent {name} reported an error while it was {doing}: {said}. {_hint(said, error.code)}"
+    told = f"The agent {name} reported an error while it was {doing}: {said}."
+    if error.code == _SIGN_IN_WANTED:
+        return SignInWanted(f"{told} {_NO_SIGN_IN}")
+    return AgentRefused(f"{told} {_hint(said)}", said)
+
+
+_NO_SIGN_IN = (
+    "It wants to be signed in, and nobody signs in inside a sandbox: whoever runs this bot gives it a model "
+    "through a route of the gateway, which holds the key, and tells it of that route in [agents] "
+    "(the README has a recipe for each agent)."
+)
+
+
+def _hint(said: str) -> str:
+    """Failed sign-ins hide in the general error -32603, so the words count."""
+    if any(sign in said.lower() for sign in ("401", "unauthorized", "authentication")):
+        return "Its model refused the key: look at the model's key at the gateway."
+    return "Try again; if it stays so, look at the agent's model and settings."
+
+
+def no_session(name: str) -> AgentError:
+    return AgentError(f"The agent {name} opened a session without a usable id: it cannot be prompted.")
+
+
+def not_offered(name: str, what: str, offers: Iterable[str]) -> AgentError:
+    return AgentError(
+        f"The agent {name} has no {what}. Its options are: {_listed(offers)}. "
+        f"Change what [agents] sets for {name}."
     )
 
 
-def _hint(said: str, code: object) -> str:
-    """Failed sign-ins hide in the general error -32603, so the words count as well."""
-    if code == -32000 or any(sign in said.lower() for sign in ("401", "unauthorized", "authentication")):
-        return "Its model refused the key: look at the model's key at the gateway."
-    return "Try again; if it stays so, look at the agent's model and settings."
+def not_taken(name: str, what: str, offers: Iterable[str], said: str = "") -> AgentError:
+    reason = f" ({said})" if said else ""
+    return AgentError(
+        f"The agent {name} does not take {clean_line(what, 200)}{reason}. It offers: {_listed(offers)}. "
+        f"Change what [agents] sets for {name}."
+    )
+
+
+def _listed(offers: Iterable[str]) -> str:
+    names = [clean_line(offer, 100) for offer in offers]
+    more = f" and {len(names) - OFFERS_SHOWN} more" if len(names) > OFFERS_SHOWN else ""
+    return ", ".join(names[:OFFERS_SHOWN]) + more if names else "none"
 
 
 def too_slow(name: str, seconds: float, last_words: str) -> AgentError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+ID_LIMIT = 256
+
 
 def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
@@ -19,3 +21,8 @@ def number(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 <= value < 2**53 else None
+
+
+def usable_id(value: object) -> bool:
+    """An id that can be stored, shown and sent back as it came: short and printable."""
+    return isinstance(value, str) and 0 < len(value) <= ID_LIMIT and value.isprintable()

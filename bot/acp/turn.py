@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from bot.acp.transport import MAX_LINE_BYTES
+from bot.acp.updates import Draft
+
+TOOLS_KEPT = 100
 
 
 class StopReason(StrEnum):
@@ -36,6 +39,8 @@ class AgentLimits:
 
     start_seconds: float = 90.0
     idle_seconds: float = 180.0
+    quiet_seconds: float = 20.0  # of silence, after which people are told that it is waited for
+    answer_seconds: float = 900.0  # in which a permission or a form is decided; then it is a no
     turn_seconds: float = 3600.0
     drain_seconds: float = 2.0
     close_seconds: float = 3.0
@@ -58,13 +63,23 @@ class Turn:
         self.given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.cancelling = asyncio.Event()
         self.questions = 0  # permissions somebody still thinks about: that silence is not the agent's
+        self.tools: dict[str, dict[str, Any]] = {}  # what was said of the last ones
         self._limits = limits
-        self._last_sign = self._began = _now()
+        self._last_sign = self._began = self._told = _now()
         response.add_done_callback(_look_at)
 
     def touch(self) -> None:
         """The agent gave a sign of life."""
-        self._last_sign = _now()
+        self._last_sign = self._told = _now()
+
+    def note(self, draft: Draft) -> None:
+        """Remember what is said of a tool: a request for permission may leave it out."""
+        tool_id = draft.data.get("tool_id")
+        if tool_id is None:
+            return
+        self.tools[tool_id] = {**self.tools.pop(tool_id, {}), **draft.data}
+        if len(self.tools) > TOOLS_KEPT:
+            del self.tools[next(iter(self.tools))]
 
     @property
     def over(self) -> bool:
@@ -79,6 +94,15 @@ class Turn:
     def idle_left(self) -> float:
         """Seconds of silence that are left."""
         return self._last_sign + self._limits.idle_seconds - _now()
+
+    def quiet_left(self) -> float:
+        """Seconds until somebody is to be told of the silence, once more."""
+        return self._told + self._limits.quiet_seconds - _now()
+
+    def silence(self) -> float:
+        """Seconds since its last sign, of which somebody is told now."""
+        self._told = _now()
+        return self._told - self._last_sign
 
     def time_left(self) -> float:
         """Seconds left for the turn as a whole."""

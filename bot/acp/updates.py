@@ -6,11 +6,11 @@ the state merges it. Agents send what they like; whatever does not fit is left o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.acp.diffs import excerpt, line_counts
 from bot.acp.shape import mapping, number, string
 from bot.acp.text import clean, clean_line, clean_tail
 from bot.domain import EventType
@@ -23,6 +23,7 @@ OUTPUT_LIMIT = 4_000
 ID_LIMIT = 128
 ITEM_LIMIT = 50
 DIFF_LIMIT = 400_000  # of all diffs of one update whose lines are counted
+EXCERPTS_LIMIT = 6_000  # of all diffs of one update that is shown
 
 KINDS = frozenset({"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode"})
 STATUSES = frozenset({"pending", "in_progress", "completed", "failed"})
@@ -77,8 +78,20 @@ def _thought(update: Raw, root: str) -> list[Draft]:
 
 
 def _chunk(update: Raw, type_: EventType) -> list[Draft]:
-    text = clean(mapping(update.get("content")).get("text"), TEXT_LIMIT)
+    content = mapping(update.get("content"))
+    text = clean(content.get("text"), TEXT_LIMIT) or _mark(content)
     return [Draft(type_, {"text": text})] if text else []
+
+
+def _mark(content: Raw) -> str:
+    """What is no text is not shown, but named."""
+    name = clean_line(content.get("name"), TITLE_LIMIT)
+    return {
+        "image": "[image]",
+        "audio": "[audio]",
+        "resource": "[file]",
+        "resource_link": f"[file {name}]" if name else "[file]",
+    }.get(string(content.get("type")), "")
 
 
 def _tool(update: Raw, root: str) -> list[Draft]:
@@ -86,7 +99,7 @@ def _tool(update: Raw, root: str) -> list[Draft]:
     if not tool_id:
         return []
     started = update["sessionUpdate"] == "tool_call"
-    data = {"tool_id": tool_id} | _tool_facts(update, root)
+    data = {"tool_id": tool_id} | tool_facts(update, root)
     if started:
         data = {"title": data.get("kind", "tool"), "kind": "other", "status": "pending"} | data
     return [Draft(_tool_type(data.get("status"), started), data), *_todos(update)]
@@ -98,7 +111,9 @@ def _tool_type(status: object, started: bool) -> EventType:
     return EventType.TOOL_STARTED if started else EventType.TOOL_UPDATED
 
 
-def _tool_facts(update: Raw, root: str) -> dict[str, Any]:
+def tool_facts(update: Raw, root: str) -> dict[str, Any]:
+    """What a tool call, or an update of one, says anew."""
+    root = root.rstrip("/")
     found = {
         "title": clean_line(update.get("title"), TITLE_LIMIT),
         "kind": _kind(update.get("kind")),
@@ -115,9 +130,28 @@ def _plan(update: Raw, root: str) -> list[Draft]:
     return _plan_of(update.get("entries"))
 
 
+def _plan_content(update: Raw, root: str) -> list[Draft]:
+    """The unstable kind, with an id; a plan in a file or as prose has no steps to show."""
+    return _plan_of(mapping(update.get("plan")).get("entries"))
+
+
+def _no_plan(update: Raw, root: str) -> list[Draft]:
+    return _plan_of([])
+
+
 def _todos(update: Raw) -> list[Draft]:
-    """opencode has no plan updates: its `todowrite` tool holds the plan."""
-    return _plan_of(mapping(update.get("rawInput")).get("todos"))
+    """Many agents keep their plan with a tool instead: `todowrite` of opencode, `TodoWrite` of Claude,
+    `todo_write` of qwen, `write_todos` of Gemini, `update_plan` of Codex. The shape tells, names do not.
+    """
+    given = mapping(update.get("rawInput"))
+    if isinstance(given.get("todos"), list):
+        return _plan_of(given["todos"])
+    steps = given.get("plan")
+    return _plan_of(steps) if isinstance(steps, list) and steps and all(map(_is_step, steps)) else []
+
+
+def _is_step(item: object) -> bool:
+    return isinstance(mapping(item).get("step"), str) and isinstance(mapping(item).get("status"), str)
 
 
 def _plan_of(items: object) -> list[Draft]:
@@ -128,7 +162,8 @@ def _plan_of(items: object) -> list[Draft]:
 
 
 def _plan_entry(item: Raw) -> dict[str, str] | None:
-    content = clean_line(item.get("content"), TITLE_LIMIT)
+    said = (clean_line(item.get(name), TITLE_LIMIT) for name in ("content", "step", "description"))
+    content = next(filter(None, said), "")
     if not content:
         return None
     return {
@@ -151,12 +186,16 @@ def _usage(update: Raw, root: str) -> list[Draft]:
     return [Draft(EventType.USAGE_RECORDED, data)] if data else []
 
 
+# Left out on purpose: `available_commands_update` (nobody types an agent's slash commands in a thread),
+# `user_message_chunk` (our own words). Modes, options and titles are `options.OpenSession`'s.
 _READERS: dict[str, Callable[[Raw, str], list[Draft]]] = {
     "agent_message_chunk": _text,
     "agent_thought_chunk": _thought,
     "tool_call": _tool,
     "tool_call_update": _tool,
     "plan": _plan,
+    "plan_update": _plan_content,
+    "plan_removed": _no_plan,
     "usage_update": _usage,
 }
 
@@ -189,13 +228,22 @@ def _output(update: Raw) -> str:
         [_content_text(mapping(item)) for item in content[-ITEM_LIMIT:]] if isinstance(content, list) else []
     )
     joined = "\n".join(text for text in texts if text)
-    return clean_tail(joined or _raw_output(update.get("rawOutput")), OUTPUT_LIMIT)
+    raw = _raw_output(update.get("rawOutput")) or _terminal(update)
+    return clean_tail(joined or raw, OUTPUT_LIMIT)
 
 
 def _content_text(item: Raw) -> str:
+    """Of a terminal that an agent embeds nothing can be shown: we lend none, so it is its own."""
     if item.get("type") != "content":
         return ""
-    return clean_tail(mapping(item.get("content")).get("text"), OUTPUT_LIMIT)
+    content = mapping(item.get("content"))
+    inner = content.get("text", mapping(content.get("resource")).get("text"))
+    return clean_tail(inner, OUTPUT_LIMIT) or _mark(content)
+
+
+def _terminal(update: Raw) -> str:
+    """What some agents say of a terminal of their own, beside the protocol."""
+    return string(mapping(mapping(update.get("_meta")).get("terminal_output")).get("data"))
 
 
 def _raw_output(value: object) -> str:
@@ -210,21 +258,21 @@ def _raw_output(value: object) -> str:
 def _diffs(content: object, root: str) -> list[dict[str, Any]]:
     if not isinstance(content, list):
         return []
-    found, left = [], DIFF_LIMIT
+    found, left, shown = [], DIFF_LIMIT, EXCERPTS_LIMIT
     for item in map(mapping, content[:ITEM_LIMIT]):
         path = _path(item.get("path"), root)
         if item.get("type") != "diff" or not path:
             continue
         old, new = string(item.get("oldText")), string(item.get("newText"))
         left -= len(old) + len(new)
-        found.append({"path": path} | (_line_counts(old, new) if left >= 0 else {}))
+        entry: dict[str, Any] = {"path": path}
+        if left >= 0:
+            entry |= line_counts(old, new)
+            lines = excerpt(old, new)
+            shown -= len(lines)
+            entry |= {"excerpt": lines} if lines and shown >= 0 else {}
+        found.append(entry)
     return found
-
-
-def _line_counts(old: str, new: str) -> dict[str, int]:
-    """Counted as multisets of lines: linear, where a true diff could be made to take hours."""
-    before, after = Counter(old.splitlines()), Counter(new.splitlines())
-    return {"added": (after - before).total(), "deleted": (before - after).total()}
 
 
 def _kind(value: object) -> str:

@@ -10,8 +10,10 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from bot.acp.client import AgentClient
+from bot.acp.client import AgentClient, OnQuiet
 from bot.acp.inbox import OnUpdate
+from bot.acp.questions import Answer, Question, Questions
+from bot.acp.requests import Ask, PermissionAsk, policy_of
 from bot.acp.turn import AgentLimits, StopReason
 from bot.domain import (
     AgentRecipe,
@@ -49,7 +51,11 @@ class Workbench:
         self._repository: str | None = None
         self._agent: AgentClient | None = None
         self._inside: set[CommitSha] = set()
+        self._resumable: tuple[str, str] | None = None  # an agent's name, and its session in this sandbox
         self.base: CommitSha | None = None
+        self.ask: Ask | None = None  # puts an agent's permissions to people; without it they are denied
+        self.questions: Questions | None = None  # puts its forms to people
+        self.on_quiet: OnQuiet | None = None
 
     @property
     def leased(self) -> bool:
@@ -75,7 +81,7 @@ class Workbench:
         """Give the sandbox back; safe to call at any time."""
         agent, self._agent = self._agent, None
         lease, self._lease = self._lease, None
-        self._repository, self.base = None, None
+        self._repository, self.base, self._resumable = None, None, None
         self._inside.clear()
         if agent is not None:
             await agent.close(grace_seconds=0)
@@ -193,17 +199,18 @@ class Workbench:
     # -- the agent -------------------------------------------------------------------------------
 
     async def agent(self, recipe: AgentRecipe, resume: str | None) -> AgentClient:
-        """The agent, started and with a session open. One that ended is started anew."""
+        """The agent, started and with a session open. One that ended is started anew.
+
+        It then goes on with the session it had in this sandbox, or with `resume`, as far as it can. Of a
+        session whose last prompt had no end nothing is resumed: what broke it may lie in it.
+        """
         if self._agent is not None and self._agent.usable and self._agent.name == recipe.name:
             return self._agent
         await self.drop_agent()
-        limits = self._house.settings.limits
-        client = AgentClient(
-            recipe.name,
-            limits=AgentLimits(
-                idle_seconds=float(limits.idle_seconds), turn_seconds=float(limits.turn_seconds)
-            ),
-        )
+        kept, self._resumable = self._resumable, None
+        if kept is not None and kept[0] == recipe.name:
+            resume = kept[1]
+        client = self._client(recipe)
         sandbox = self._sandbox
         if recipe.files:
             await write_files(sandbox, sandbox.home, recipe.files)
@@ -212,11 +219,42 @@ class Workbench:
         self._agent = client
         return client
 
+    def _client(self, recipe: AgentRecipe) -> AgentClient:
+        limits = self._house.settings.limits
+        return AgentClient(
+            recipe.name,
+            limits=AgentLimits(
+                idle_seconds=float(limits.idle_seconds), turn_seconds=float(limits.turn_seconds)
+            ),
+            policy=policy_of(recipe.permissions, self._ask),
+            mcp_servers=recipe.mcp_servers,
+            options=recipe.options,
+            mode=recipe.mode,
+            model=recipe.model,
+            questions=None if self.questions is None else self._question,
+            on_quiet=self._quiet,
+        )
+
+    # An agent outlives the turn that started it, so whoever listens is looked up each time.
+
+    async def _ask(self, permission: PermissionAsk) -> str | None:
+        return None if self.ask is None else await self.ask(permission)
+
+    async def _question(self, question: Question) -> Answer | None:
+        return None if self.questions is None else await self.questions(question)
+
+    async def _quiet(self, seconds: float) -> None:
+        if self.on_quiet is not None:
+            await self.on_quiet(seconds)
+
     async def prompt(self, blocks: Sequence[Mapping[str, Any]], on_update: OnUpdate) -> StopReason:
         """One turn of the agent that `agent` started."""
         if self._agent is None:
             raise UserError("The agent is gone; ask again.")
-        return await self._agent.prompt(blocks, on_update)
+        agent, self._resumable = self._agent, None
+        reason = await agent.prompt(blocks, on_update)
+        self._resumable = (agent.name, agent.session_id) if self._lease is not None else None
+        return reason
 
     async def cancel_agent(self) -> bool:
         """Ask the agent to stop. False: it did not, and has to be ended."""

@@ -1,13 +1,15 @@
 """An ACP agent that does what a test tells it, well or badly: the last text block of a prompt is a JSON list
-of operations, argv[1] a JSON object of how it starts."""
+of operations, argv[1] a JSON object of how it starts, or @ and a file that holds it."""
 
 import json
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
-OPTIONS = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+TOLD = sys.argv[1] if len(sys.argv) > 1 else "{}"
+OPTIONS = json.loads(Path(TOLD[1:]).read_text() if TOLD.startswith("@") else TOLD)
 SESSION = OPTIONS.get("session", "puppet-1")
 hello = {}
 seen = []
@@ -119,31 +121,58 @@ OPERATIONS = {
 }
 
 
+def initialized():
+    """Options: capabilities, load, resume, auth, version."""
+    able = {"loadSession": bool(OPTIONS.get("load", False)), **OPTIONS.get("capabilities", {})}
+    if OPTIONS.get("resume"):
+        able["sessionCapabilities"] = {"resume": {}}
+    version = OPTIONS.get("version", 1)
+    return {"protocolVersion": version, "agentCapabilities": able, "authMethods": OPTIONS.get("auth", [])}
+
+
+def reply(request_id, result):
+    send({"id": request_id, "error" if isinstance(result, dict) and "code" in result else "result": result})
+
+
+def continued(request_id, session, how):
+    """Say old words, then answer as told: `how` is True, "refuse", or an error."""
+    if how != "silent":
+        update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "old"}}, session)
+    refusal = {"code": -32002, "message": "Resource not found"}
+    reply(request_id, refusal if how == "refuse" else OPTIONS.get("opened", {}))
+
+
+def configured(params):
+    """Set an option as one would, unless its value is in `refuse`; `quirk` is the answer instead."""
+    if params.get("value") in OPTIONS.get("refuse", []):
+        return {"code": -32602, "message": "Invalid params", "data": {"details": "no such value"}}
+    if "quirk" in OPTIONS:
+        return OPTIONS["quirk"]
+    listed = OPTIONS["opened"]["configOptions"]
+    for option in listed:
+        if option["id"] == params["configId"]:
+            option["currentValue"] = params["value"]
+    return {"configOptions": listed}
+
+
 def answer(message):
     method, request_id, params = message.get("method"), message.get("id"), message.get("params") or {}
     if method == "initialize":
         if OPTIONS.get("mute"):
             return
-        load = OPTIONS.get("load", False)
-        version = OPTIONS.get("version", 1)
-        send(
-            {
-                "id": request_id,
-                "result": {"protocolVersion": version, "agentCapabilities": {"loadSession": bool(load)}},
-            }
-        )
+        send({"id": request_id, "result": initialized()})
     elif method == "session/new":
-        result = OPTIONS.get("new", {"sessionId": SESSION})
-        send({"id": request_id, "error" if "code" in result else "result": result})
-    elif method == "session/load":
-        if OPTIONS["load"] == "refuse":
-            send({"id": request_id, "error": {"code": -32002, "message": "Resource not found"}})
-            return
-        update(
-            {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "old"}},
-            params["sessionId"],
-        )
-        send({"id": request_id, "result": {}})
+        for body in OPTIONS.get("early", []):
+            update(body)
+        reply(request_id, OPTIONS.get("new", {"sessionId": SESSION, **OPTIONS.get("opened", {})}))
+    elif method in ("session/load", "session/resume"):
+        continued(request_id, params["sessionId"], OPTIONS[method.removeprefix("session/")])
+    elif method == "session/set_config_option":
+        reply(request_id, configured(params))
+    elif method in ("session/set_mode", "session/set_model"):
+        wanted = params.get("modeId", params.get("modelId"))
+        refused = wanted in OPTIONS.get("refuse", [])
+        reply(request_id, {"code": -32602, "message": "Invalid params"} if refused else {})
     elif method == "puppet/say":
         for text in params["texts"]:
             say(text)
