@@ -155,3 +155,12 @@ async def play(
     heard = Heard()
     reason = await client.prompt([text_block(json.dumps(operations))], listener or heard)
     return reason, heard
+
+
+async def asked(client: AgentClient, method: str, params: object, *before: Any) -> dict[str, Any]:
+    """The result of a request of the agent."""
+    _, heard = await play(client, *before, ["request", "q", method, params])
+    answer: dict[str, Any] = json.loads(heard.of(EventType.AGENT_TEXT)[-1].data["text"])
+    assert answer["error"] is None, answer
+    result: dict[str, Any] = answer["result"]
+    return result

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from acp.exceptions import RequestError
 
-from bot.acp.elicitation import CANCELLED, DECLINED, fill_in
+from bot.acp.elicitation import CANCELLED, fill_in
 from bot.acp.questions import Questions
 from bot.acp.requests import FORM, PERMISSION, Policy, deny, outcome, permission_ask, refuse
 from bot.acp.shape import mapping
@@ -39,15 +39,16 @@ class Answers:
 
     async def answer(self, turn: Turn | None, session_id: str, method: str, params: Any, root: str) -> Any:
         """The response to a request; raises RequestError where it is refused."""
-        if method != PERMISSION and (method != FORM or self._questions is None):
+        questions = self._questions
+        if method != PERMISSION and (method != FORM or questions is None):
             return refuse(method)
         if turn is None or mapping(params).get("sessionId") != session_id:
             raise RequestError.invalid_params({"details": "sessionId: no turn runs in this session"})
         turn.questions += 1
         try:
-            if method == PERMISSION:
+            if method == PERMISSION or questions is None:
                 return await self._permission(turn, params, root)
-            return await self._form(turn, mapping(params))
+            return await self._form(turn, mapping(params), questions)
         finally:
             turn.questions -= 1
             turn.touch()
@@ -57,10 +58,7 @@ class Answers:
         ask = permission_ask(params, root, turn.tools.get(tool_id))
         return outcome(await self._wait(turn, lambda: self._policy(ask), await deny(ask)))
 
-    async def _form(self, turn: Turn, params: Mapping[str, Any]) -> dict[str, Any]:
-        questions = self._questions
-        if params.get("mode") != "form" or questions is None:
-            return DECLINED
+    async def _form(self, turn: Turn, params: Mapping[str, Any], questions: Questions) -> dict[str, Any]:
         filled = await self._wait(turn, lambda: fill_in(params, questions), CANCELLED)
         return CANCELLED if filled is None else filled
 
