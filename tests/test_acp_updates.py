@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.acp.coalesce import Coalescer
+from bot.acp.diffs import CONTEXT_LINES, EXCERPT_CHARACTERS, EXCERPT_LINES, excerpt
 from bot.acp.updates import Draft, drafts, usage_drafts
 from bot.domain import EventType
 
@@ -75,6 +76,36 @@ def test_of_an_output_the_end_is_kept():
     assert draft.data["output"].endswith("the end")
 
 
+@pytest.mark.parametrize(
+    ("content", "mark"),
+    [
+        ({"type": "image", "data": "AAAA", "mimeType": "image/png"}, "[image]"),
+        ({"type": "audio", "data": "AAAA", "mimeType": "audio/wav"}, "[audio]"),
+        ({"type": "resource_link", "uri": "file:///w/a", "name": "a\x1b[1m.pdf"}, "[file a.pdf]"),
+        ({"type": "resource", "resource": {"uri": "file:///w/a", "blob": "AAAA"}}, "[file]"),
+    ],
+)
+def test_what_is_no_text_is_named_in_words_and_in_outputs(content, mark):
+    assert one({"sessionUpdate": "agent_message_chunk", "content": content}).data == {"text": mark}
+    parts = [{"type": "content", "content": {"type": "text", "text": "Taken:"}}]
+    parts += [{"type": "content", "content": content}]
+    tool = one({"sessionUpdate": "tool_call_update", "toolCallId": "t", "content": parts})
+    assert tool.data["output"] == f"Taken:\n{mark}"
+
+
+def test_the_text_of_a_file_in_an_output_is_shown():
+    part = {"type": "content", "content": {"type": "resource", "resource": {"uri": "x", "text": "hello"}}}
+    assert one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [part]}).data["output"] == "hello"
+
+
+def test_of_a_terminal_of_the_agents_own_its_output_is_shown_where_it_is_sent():
+    embedded = {"type": "terminal", "terminalId": "term-1"}
+    update = {"sessionUpdate": "tool_call_update", "toolCallId": "t", "content": [embedded]}
+    assert "output" not in one(update).data
+    told = update | {"_meta": {"terminal_output": {"terminal_id": "term-1", "data": "42 passed\x1b[0m"}}}
+    assert one(told).data["output"] == "42 passed"
+
+
 @pytest.mark.parametrize("raw", ["out", {"output": "out"}, {"stdout": "out", "exitCode": 0}])
 def test_a_raw_output_counts_where_there_is_no_content(raw):
     draft = one({"sessionUpdate": "tool_call_update", "toolCallId": "t", "rawOutput": raw})
@@ -91,6 +122,62 @@ def test_a_diff_is_summed_up_in_lines():
         {"path": "a", "added": 2, "deleted": 1, "excerpt": "@@ -1,3 +1,4 @@\n a\n-b\n-c\n+B\n+c\n+d"},
         {"path": "new", "added": 2, "deleted": 0, "excerpt": "@@ -0,0 +1,2 @@\n+1\n+2"},
     ]
+
+
+def test_of_an_edit_people_see_the_stretch_that_changed_with_some_lines_around():
+    old = [f"line {n}" for n in range(1, 101)]
+    new = [*old[:49], "fifty", *old[50:59], *old[60:]]
+    diff = {"type": "diff", "path": "a", "oldText": "\n".join(old), "newText": "\n".join(new)}
+    data = one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [diff]}).data["diffs"][0]
+    lines = data["excerpt"].splitlines()
+    assert lines[:4] == ["@@ -48,15 +48,14 @@", " line 48", " line 49", "-line 50"]
+    assert lines[-3:] == ["+line 59", " line 61", " line 62"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("", ""), ("same\n", "same\n"), ("a\nb", "a\nb\n"), ("x" * 9, "x" * 9)],
+)
+def test_an_edit_that_changes_no_line_has_no_excerpt(old, new):
+    assert excerpt(old, new) == ""
+
+
+def test_of_a_large_edit_both_sides_are_shown_and_what_is_left_out_is_counted():
+    shown = excerpt("\n".join(f"old {n}" for n in range(500)), "\n".join(f"new {n}" for n in range(9)))
+    assert shown.count("\n-old") == 31
+    assert "\n-… 469 more\n" in shown
+    assert shown.count("\n+new") == 9
+
+
+@given(st.text("ab\n\r\u2028\x1b[", max_size=60), st.text("ab\n\r\u2028\x1b[", max_size=60))
+def test_an_excerpt_applied_to_the_old_text_gives_the_new_one(old, new):
+    """As long as nothing had to be cut or cleaned."""
+    old, new = (text.translate(dict.fromkeys(map(ord, "\r\u2028\x1b"))) for text in (old, new))
+    lines = excerpt(old, new).splitlines()
+    if not lines or any("…" in line for line in lines):
+        return
+    first = int(lines[0].split(",")[0].removeprefix("@@ -"))
+    gone = [line[1:] for line in lines[1:] if line[0] in " -"]
+    come = [line[1:] for line in lines[1:] if line[0] in " +"]
+    before = old.splitlines()
+    start = first - 1 if gone else first
+    assert before[start : start + len(gone)] == gone
+    assert [*before[:start], *come, *before[start + len(gone) :]] == new.splitlines()
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.integers(1, 400))
+def test_an_excerpt_is_bounded_and_holds_nothing_hidden(old, new, times):
+    shown = excerpt(old * times, new)
+    assert len(shown) <= EXCERPT_CHARACTERS
+    assert len(shown.split("\n")) <= EXCERPT_LINES + 2 * CONTEXT_LINES + 3
+    assert not set(shown) & set("\x00\x1b\x07\u202e\u2066")
+
+
+def test_of_many_diffs_the_first_are_shown_and_all_are_counted():
+    diff = {"type": "diff", "path": "a", "oldText": "", "newText": ("x" * 150 + "\n") * 30}
+    found = one({"sessionUpdate": "tool_call", "toolCallId": "t", "content": [diff] * 50}).data["diffs"]
+    assert sum("excerpt" in each for each in found) == 3
+    assert [each["added"] for each in found] == [30] * 50
 
 
 def test_many_large_diffs_are_counted_up_to_one_bound_for_all():
@@ -139,6 +226,41 @@ def test_the_todos_of_a_tool_are_a_plan_too():
     assert [entry["status"] for entry in plan.data["entries"]] == ["in_progress", "completed"]
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"todos": [{"content": "Look", "status": "pending", "activeForm": "Looking"}]},  # Claude
+        {"todos": [{"id": "1", "content": "Look", "status": "pending"}]},  # qwen
+        {"todos": [{"description": "Look", "status": "pending"}]},  # Gemini
+        {"plan": [{"step": "Look", "status": "pending"}], "explanation": "So"},  # Codex
+    ],
+)
+def test_the_plans_that_agents_keep_with_a_tool_are_known_by_their_shape(raw):
+    _, plan = drafts({"sessionUpdate": "tool_call", "toolCallId": "t", "rawInput": raw})
+    entry = {"content": "Look", "status": "pending", "priority": "medium"}
+    assert plan == Draft(EventType.PLAN_UPDATED, {"entries": [entry]})
+
+
+@pytest.mark.parametrize(
+    "plan", ["a plan", [], ["x"], [{"step": "x"}], [{"step": 1, "status": "pending"}], {"a": 1}, [None]]
+)
+def test_another_plan_of_a_tool_is_none(plan):
+    one({"sessionUpdate": "tool_call", "toolCallId": "t", "rawInput": {"plan": plan}})
+
+
+def test_a_plan_of_the_unstable_kind_comes_and_goes():
+    plan = {"type": "items", "planId": "p", "entries": [{"content": "Look", "status": "in_progress"}]}
+    assert one({"sessionUpdate": "plan_update", "plan": plan}).data["entries"][0]["content"] == "Look"
+    prose = {"type": "markdown", "planId": "p", "content": "- Look"}
+    assert drafts({"sessionUpdate": "plan_update", "plan": prose}) == []
+    assert one({"sessionUpdate": "plan_removed", "planId": "p"}).data == {"entries": []}
+
+
+def test_the_commands_of_an_agent_are_left_out():
+    commands = [{"name": "compact", "description": "x"}]
+    assert drafts({"sessionUpdate": "available_commands_update", "availableCommands": commands}) == []
+
+
 def test_usage_is_taken_where_it_is_a_sane_number():
     update = {
         "sessionUpdate": "usage_update",
@@ -177,6 +299,11 @@ ANYTHING = st.recursive(
                     "oldText",
                     "newText",
                     "amount",
+                    "plan",
+                    "step",
+                    "resource",
+                    "terminal_output",
+                    "data",
                 ]
             ),
             inner,
@@ -192,6 +319,8 @@ VARIANTS = [
     "tool_call_update",
     "plan",
     "usage_update",
+    "plan_update",
+    "plan_removed",
     "new",
 ]
 FIELDS = [
@@ -207,6 +336,8 @@ FIELDS = [
     "used",
     "size",
     "cost",
+    "plan",
+    "_meta",
 ]
 
 

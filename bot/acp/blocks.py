@@ -65,7 +65,7 @@ def _takes(block: Mapping[str, Any], abilities: Abilities) -> bool:
         case "image":
             data = string(block.get("data"))
             fits = 0 < len(data) <= IMAGE_CHARACTERS and len(data) % 4 == 0
-            known = block.get("mimeType") in IMAGE_TYPES
+            known = string(block.get("mimeType")) in IMAGE_TYPES
             return abilities.image and known and fits and _BASE64.fullmatch(data) is not None
         case "resource":
             return abilities.embedded_context and _size(block) <= RESOURCE_CHARACTERS

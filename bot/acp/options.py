@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.acp.shape import mapping, usable_id
+from bot.acp.shape import mapping, string, usable_id
 from bot.acp.text import clean_line
 from bot.acp.updates import Draft
 from bot.domain import EventType
 
-OPTIONS_KEPT = 100
-CHOICES_KEPT = 1_000  # of one option; some agents list every model of every provider
+OPTIONS_KEPT = 50
+CHOICES_KEPT = 2_000  # of all options together; some agents list every model of every provider
 NAME_LIMIT = 100
 TITLE_LIMIT = 200
 STATEFUL = frozenset({"current_mode_update", "config_option_update", "session_info_update"})
@@ -67,11 +67,17 @@ def _choices(items: Iterable[object], key: str) -> Iterator[Choice]:
 
 def config_options(listed: object) -> dict[str, ConfigOption]:
     """Read `configOptions`, by id, in the agent's order."""
-    items = listed[:OPTIONS_KEPT] if isinstance(listed, list) else []
-    return {option.id: option for item in items if (option := _option(mapping(item))) is not None}
+    found: dict[str, ConfigOption] = {}
+    left = CHOICES_KEPT
+    for item in listed[:OPTIONS_KEPT] if isinstance(listed, list) else []:
+        option = _option(mapping(item), left)
+        if option is not None:
+            found[option.id] = option
+            left -= len(option.choices)
+    return found
 
 
-def _option(fields: Mapping[str, Any]) -> ConfigOption | None:
+def _option(fields: Mapping[str, Any], most: int) -> ConfigOption | None:
     if not usable_id(fields.get("id")) or fields.get("type") not in ("select", "boolean"):
         return None
     boolean, current = fields["type"] == "boolean", fields.get("currentValue")
@@ -81,18 +87,19 @@ def _option(fields: Mapping[str, Any]) -> ConfigOption | None:
         id=fields["id"],
         name=clean_line(fields.get("name"), NAME_LIMIT) or fields["id"][:NAME_LIMIT],
         category=clean_line(fields.get("category"), NAME_LIMIT),
-        current=current if isinstance(current, str) and usable_id(current) else "",
-        choices=tuple(Choice(x, x) for x in _TRUTH) if boolean else _values(fields.get("options")),
+        current=_id(current),
+        choices=tuple(Choice(x, x) for x in _TRUTH) if boolean else _values(fields.get("options"), most),
         boolean=boolean,
     )
 
 
-def _values(listed: object) -> tuple[Choice, ...]:
+def _values(listed: object, most: int) -> tuple[Choice, ...]:
     """The values themselves, or groups of them."""
-    found = list(choices(listed, "value"))
-    for group in listed[:CHOICES_KEPT] if isinstance(listed, list) else []:
-        found += choices(mapping(group).get("options"), "value", CHOICES_KEPT - len(found))
-    return tuple(found[:CHOICES_KEPT])
+    most = max(0, most)
+    found = list(choices(listed, "value", most))
+    for group in listed[:most] if isinstance(listed, list) else []:
+        found += choices(mapping(group).get("options"), "value", most - len(found))
+    return tuple(found)
 
 
 class OpenSession:
@@ -148,8 +155,9 @@ class OpenSession:
 
     def overhear(self, session_id: object, update: Mapping[str, Any]) -> None:
         """What comes just before the session's id is known, which some agents do: the last of each kind."""
-        if update.get("sessionUpdate") in STATEFUL:
-            self._early[update["sessionUpdate"]] = (session_id, update)
+        kind = string(update.get("sessionUpdate"))
+        if kind in STATEFUL:
+            self._early[kind] = (session_id, update)
 
     def hear(self, update: Mapping[str, Any]) -> list[Draft]:
         """Take an update in; a change of mode or model by the agent itself is a step for people to see."""
@@ -180,4 +188,4 @@ class OpenSession:
 
 
 def _id(value: object) -> str:
-    return value if isinstance(value, str) and usable_id(value) else ""
+    return string(value) if usable_id(value) else ""
