@@ -18,23 +18,13 @@ import click
 from bot.cli_classify import classify
 from bot.cli_common import CONFIG, JSON, FilePath, print_table
 from bot.cli_doctor import doctor
+from bot.cli_plugins import WithPlugins
 from bot.cli_sessions import reindex, sessions
 from bot.errors import ConfigError, ThreadsmithError, UserError
 
 
-class _WithPlugins(click.Group):
-    """Finds commands of plugins too, but looks for plugins only when a word is none of ours."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = super().get_command(ctx, cmd_name)
-        if found is None and Path("config.toml").exists():
-            _register_plugin_commands()
-            found = super().get_command(ctx, cmd_name)
-        return found
-
-
 @click.group(
-    cls=_WithPlugins, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+    cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
 @click.version_option(package_name="threadsmith", prog_name="threadsmith")
 def cli() -> None:
@@ -45,16 +35,6 @@ cli.add_command(sessions)
 cli.add_command(reindex)
 cli.add_command(doctor)
 cli.add_command(classify)
-
-
-def _register_plugin_commands() -> None:
-    """Those of the plugins that `config.toml` in this folder names."""
-    from bot.config import load
-    from bot.plugins import Plugins
-
-    found = Plugins()
-    load(Path("config.toml"), found)
-    found.call_sync("register_cli", cli=cli)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,7 +31,7 @@ from bot.config_models import (
     SlackSettings,
     WebSettings,
 )
-from bot.config_secrets import References
+from bot.config_secrets import References, named_tables
 from bot.domain import Repository
 from bot.errors import ConfigError, Mistake
 
@@ -242,7 +242,8 @@ class _Check:
 def _checked(model: type[M], table: Any, references: References | None) -> M:
     # As JSON, because strict JSON takes lists for tuples and text for paths and enums, as TOML means them.
     text = json.dumps(table, default=_plain)
-    return model.model_validate_json(text, strict=True, extra="forbid", context=references)
+    extra: Literal["forbid"] | None = None if named_tables(model) else "forbid"
+    return model.model_validate_json(text, strict=True, extra=extra, context=references)
 
 
 def _plain(value: Any) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from bot.config_secrets import REFERENCE, looks_like_token
+from bot.config_secrets import REFERENCE, looks_like_token, named_tables
 from bot.errors import Mistake
 from storage import Secret
 
@@ -30,9 +30,8 @@ def _mistake(found: ErrorDetails, model: type[BaseModel], prefix: str) -> Mistak
     location = found["loc"]
     key = dotted(prefix, location)
     context = found.get("ctx", {})
-    if found["type"] == "extra_forbidden":
-        known = list(_fields(model, location[:-1]))
-        return unknown_key(key, str(location[-1]), known)
+    if found["type"] == "extra_forbidden" or _no_table(found, model):
+        return unknown_key(key, str(location[-1]), _fields(model, location[:-1]))
     field = _field(model, location)
     inner = next(_models(field.annotation), None) if field is not None else None
     if found["type"] == "missing" and inner is not None:
@@ -43,6 +42,14 @@ def _mistake(found: ErrorDetails, model: type[BaseModel], prefix: str) -> Mistak
     got = str(context["got"]) if found["type"] == "secret" else shown(found["input"])
     expected = str(context.get("expected", _expected(found["msg"])))
     return Mistake(key, expected, got, str(context.get("fix", _fix(location, field))))
+
+
+def _no_table(found: ErrorDetails, model: type[BaseModel]) -> bool:
+    """A plain value where only a table may be called as one likes: rather a setting that was misspelt."""
+    if found["type"] != "model_type" or not found["loc"]:
+        return False
+    name, above = found["loc"][-1], _models_at(model, found["loc"][:-1])
+    return any(named_tables(each) and name not in each.model_fields for each in above)
 
 
 def unknown_key(key: str, name: str, known: Iterable[str]) -> Mistake:
@@ -149,14 +156,25 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
-    """The fields of whichever model stands at a location; none when a location cannot be followed."""
+def _models_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """Whichever models stand at a location; those before it when it cannot be followed."""
     models = [model]
     for part in location:
-        fields = {name: info for each in models for name, info in each.model_fields.items()}
+        fields = _all_fields(models)
         if part in fields:
             models = list(_models(fields[str(part)].annotation))
+        elif isinstance(part, str):
+            models = [inner for each in models if (inner := named_tables(each))] or models
+    return models
+
+
+def _all_fields(models: Iterable[type[BaseModel]]) -> dict[str, FieldInfo]:
     return {name: info for each in models for name, info in each.model_fields.items()}
+
+
+def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+    """The fields of whichever model stands at a location."""
+    return _all_fields(_models_at(model, location))
 
 
 def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticUndefined
 
 from bot.config_gateway import BudgetSettings, Destination, GatewaySettings
-from bot.config_secrets import Section
+from bot.config_secrets import Section, named_tables
 from bot.config_words import Count, Seconds, Url, Word, refuse
 from bot.domain import Repository
 from bot.errors import Mistake
@@ -228,7 +228,8 @@ class SettingRow:
 def setting_rows(model: type[BaseModel], section: str) -> Iterator[SettingRow]:
     """Every setting of one section's model, in order, then those of the tables in it.
 
-    A table of tables, one for each name, is `section.key.*`; a list of tables is `section.key`.
+    A table of tables, one for each name, is `section.key.*`; a list of tables is `section.key`. Tables under
+    names of people's own choice are `section.*`.
     """
     for key, info in model.model_fields.items():
         if inner := _table_model(info.annotation):
@@ -241,6 +242,8 @@ def setting_rows(model: type[BaseModel], section: str) -> Iterator[SettingRow]:
             default = info.get_default(call_default_factory=True, validated_data={})
             known = None if default is PydanticUndefined else default
             yield SettingRow(section, key, info.is_required(), known, info.description or "")
+    if inner := named_tables(model):
+        yield from setting_rows(inner, f"{section}.*")
 
 
 def _table_model(annotation: Any) -> type[BaseModel] | None:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -41,6 +41,7 @@ class Section(BaseModel):
 
     A field of type `Secret` is given in config.toml as `{ env = "NAME" }` or `{ file = "path" }`.
     A default and `Field(description=…)` are what `threadsmith check` and config.example.toml show.
+    Tables under names of people's own choice: `extra="allow"` and a type for `__pydantic_extra__`.
     """
 
     model_config = ConfigDict(
@@ -51,6 +52,14 @@ class Section(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema: CoreSchema = _with_references(handler(source))
         return schema
+
+
+def named_tables(model: type[BaseModel]) -> type[BaseModel] | None:
+    """What a table is that stands in a section under a name of people's own choice; None where none may."""
+    if model.model_config.get("extra") != "allow":
+        return None
+    inner = get_args(get_type_hints(model).get("__pydantic_extra__"))[-1:]
+    return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], BaseModel) else None
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Secret:

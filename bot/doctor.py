@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from bot.bounds import CORE, core_bounds
 from bot.config import Settings
 from bot.config_models import GitSettings, LimitSettings, PluginSettings
-from bot.domain import Bound, Finding, GitAccess, GitPurpose, Repository, Verdict
+from bot.domain import Bound, Finding, GitAccess, GitPurpose, Model, Repository, Verdict
 from bot.errors import ThreadsmithError, UserError
 from bot.git.command import Git
 from bot.git.failures import FailureKind, GitFailure
@@ -54,17 +54,19 @@ async def examine(settings: Settings | None, plugins: Plugins) -> Report:
     """Try everything at the same time; without settings only what concerns this machine."""
     sections: Mapping[str, BaseModel]
     repositories: Sequence[Repository] = ()
+    models: Sequence[Model] = ()
     if settings is None:
         data = _no_data()
-        sections, plugins = _unconfigured()
+        sections, plugins = unconfigured()
     else:
         data, repositories, sections = settings.data, settings.repositories, settings.sections
+        models = settings.gateway.known_models()
     checks, providers = CheckRegistry(), ProviderRegistry()
     checks.add("this machine", partial(_machine, data))
     if settings is not None:
         _add_outside(checks, settings, plugins)
-    with _scratch(data) as folder:
-        await plugins.setup(sections, repositories, folder, 0)
+    with scratch(data) as folder:
+        await plugins.setup(sections, repositories, folder, 0, models)
         refused = [
             *_registered(plugins, "register_providers", providers=providers),
             *_registered(plugins, "register_checks", checks=checks),
@@ -101,7 +103,7 @@ def _provided(providers: ProviderRegistry) -> dict[str, Sequence[Bound]]:
     }
 
 
-def _unconfigured() -> tuple[dict[str, BaseModel], Plugins]:
+def unconfigured() -> tuple[dict[str, BaseModel], Plugins]:
     """The plugins that work without a word of configuration, and their defaults."""
     sections: dict[str, BaseModel] = {}
     unfit: list[str] = []
@@ -116,7 +118,7 @@ def _unconfigured() -> tuple[dict[str, BaseModel], Plugins]:
 
 
 @contextmanager
-def _scratch(data: Path) -> Iterator[Path]:
+def scratch(data: Path) -> Iterator[Path]:
     """A folder on the disk that the data is or will be on; elsewhere when that cannot be written to."""
     place = next(folder for folder in (data, *data.parents) if folder.is_dir())
     try:

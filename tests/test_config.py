@@ -555,7 +555,8 @@ def example_lines() -> list[tuple[str, str, str, bool, str]]:
     for line in EXAMPLE.read_text().splitlines():
         if header := re.fullmatch(r"(# )?\[+([\w.]+)\]+", line):
             whole = bool(header[1])  # a table for each of many names is commented out as a whole
-            section = next((each for each in sections if fnmatch(header[2], each)), header[2])
+            fitting = [each for each in sections if fnmatch(header[2], each)]
+            section = header[2] if header[2] in sections else max(fitting, key=len, default=header[2])
         elif setting := re.fullmatch(r"((?:# )*)([a-z_]+) = (.+)", line):
             depth = setting[1].count("#") - whole
             assert depth in (0, 1), line

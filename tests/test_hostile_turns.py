@@ -146,8 +146,8 @@ async def test_work_that_breaks_a_rule_is_refused_by_its_name_and_mended_by_a_re
 class TestWithAHostileAgent:
     @pytest.fixture
     def botty_settings(self) -> dict[str, Any]:
-        custom = {"hostile": {"command": ["python3", "-c", AGENT]}}
-        return {"agents": {"default": "hostile", "custom": custom}}
+        own = {"hostile": {"command": ["python3", "-c", AGENT]}}
+        return {"agents": {"default": "hostile", **own}}
 
     async def test_its_words_call_nobody_and_its_pull_request_is_harmless(self, botty: Botty) -> None:
         """In the stream, the final message, title, description and commit, as they are read back."""

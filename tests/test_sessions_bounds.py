@@ -43,7 +43,7 @@ def botty_settings() -> dict[str, Any]:
     ]
     return {
         "sandbox_runner": {"disk_mib": 20, "memory_mib": 300},
-        "agents": {"custom": {"glutton": glutton}},
+        "agents": {"glutton": glutton},
         "repositories": repositories,
     }
 

@@ -28,6 +28,7 @@ PROGRAMS = (
     "bot/demo.py",
     "bot/playground/github/",
     "plugins/sandbox_runner/",
+    "plugins/agents/install.py",
     "plugins/agents/scripted/",
 )
 # What runs inside a sandbox, where nothing of ours is installed.

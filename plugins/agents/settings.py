@@ -3,88 +3,119 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bot import Section
+from plugins.agents.plain import Files, Plain, Variables, refused
 from plugins.agents.recipes import SCRIPTED
 
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:api)?(?:key|token|secret|passw(?:or)?d|pwd|credential|auth|cookie)s?(?:_|$)", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(
-    r"\bsk-[\w-]{8}|\bgh[a-z]_\w{8}|\bgithub_pat_\w|\bxox[a-z]+-\w|\bxapp-\w|\bAKIA[A-Z0-9]{8}|\bglpat-\w"
-    r"|-----BEGIN|\bBearer\s+\S|\w://[^\s/:@]+:[^\s/@]+@"
-)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+OPENCODE = "opencode"
+BUILT_IN = (SCRIPTED, OPENCODE)
+
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_FIX = "A sandbox never holds a secret: leave it out; the gateway adds keys on the way out."
-
-
-def _refused(expected: str, got: str, fix: str) -> PydanticCustomError:
-    """Of the type "secret", so that the value is not shown."""
-    return PydanticCustomError("secret", "{expected}", {"expected": expected, "got": got, "fix": fix})
-
-
-def _no_reference(value: object) -> object:
-    """`{ env = "X" }` and `{ file = "x" }` name secrets elsewhere in the configuration."""
-    if isinstance(value, dict):
-        raise _refused("a plain text", "a reference to a secret", _FIX)
-    return value
-
-
-def _no_secret(value: str) -> str:
-    if _SECRET_VALUE.search(value):
-        raise _refused("a plain text", "what looks like a secret (not shown)", _FIX)
-    return value
-
-
-def _no_secret_name(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise _refused("the name of an environment variable", "something else", "Use letters, digits and _.")
-    if _SECRET_NAME.search(name):
-        raise _refused("a variable that is no secret", "one that is named like a secret", _FIX)
-    return name
+_ROUTE = re.compile(r"/routes/[a-z0-9][a-z0-9-]{0,31}(?:/[A-Za-z0-9._~%/-]*)?")
 
 
 def _agent_name(name: str) -> str:
-    if not _AGENT.fullmatch(name) or name == SCRIPTED:
-        fix = f"Use up to 32 small letters, digits, - and _; {SCRIPTED} is taken."
-        raise _refused("a free name for an agent", "another", fix)
+    if name == "custom":
+        raise refused("[agents.NAME]", "[agents.custom.NAME]", "Take `custom.` out of the heading.")
+    if not _AGENT.fullmatch(name) or name in BUILT_IN:
+        fix = f"Use up to 32 small letters, digits, - and _; taken are {' and '.join(BUILT_IN)}."
+        raise refused("a free name for an agent", "another", fix)
     return name
 
 
-Plain = Annotated[str, BeforeValidator(_no_reference), AfterValidator(_no_secret)]
-Variable = Annotated[str, AfterValidator(_no_secret_name)]
+def _folder(folder: Path) -> Path:
+    if not folder.is_absolute() and folder.parts[:1] != ("~",):
+        raise refused("a whole path", "a relative one", 'Write it as in "/var/lib/threadsmith-agents".')
+    return folder
+
+
+def _route_path(url: str) -> str:
+    if not _ROUTE.fullmatch(url) or ".." in url:
+        fix = 'Add [[gateway.routes]] for it, and write it as in url = "/routes/NAME/mcp".'
+        raise refused("a path of a gateway route", "another address", fix)
+    return url
+
+
 Name = Annotated[str, AfterValidator(_agent_name)]
+ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
-class AgentSettings(Section):
-    """Any command that speaks the Agent Client Protocol over stdio inside the sandbox."""
+class McpSettings(Section):
+    """A tool server that speaks MCP: a command in the sandbox, or a service behind the gateway."""
 
-    command: tuple[Plain, ...] = Field(
-        min_length=1, description='The program and its arguments, as in ["opencode", "acp"].'
-    )
-    env: dict[Variable, Plain] = Field(
-        default_factory=dict, description="Variables of its environment; never a secret."
-    )
-    description: str = Field(default="", description="A line about it, for the people who choose.")
-
-
-class Settings(Section):
-    """Which agent works where a repository names none, and your own agents by name."""
-
-    default: str = Field(default=SCRIPTED, description="The agent for repositories that name none.")
-    custom: dict[Name, AgentSettings] = Field(
-        default_factory=dict, description="Your own agents, each as [agents.custom.NAME] with its command."
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="What the agent calls it.")
+    command: list[Plain] = Field([], description="A program in the sandbox that speaks MCP over stdio.")
+    env: Variables = Field({}, description="Variables of its environment; never a secret.")
+    url: Annotated[str, AfterValidator(_route_path)] | None = Field(
+        None, description="Or a service's path at the gateway, which adds its key."
     )
 
     @model_validator(mode="after")
+    def _one_of_two(self) -> McpSettings:
+        if bool(self.command) == (self.url is not None):
+            raise refused("either a command or a url", "both or none", "Leave one of the two.")
+        return self
+
+
+class Choices(Section):
+    """What can be chosen for any agent."""
+
+    model: ModelName | None = Field(
+        None, description="One of [[gateway.models]]; the first of them when left out."
+    )
+    mode: str | None = Field(None, description="The mode it is put into, as it calls that itself.")
+    permissions: Literal["allow", "ask", "deny"] = Field(
+        "allow", description='What it asks leave for: "allow", "deny", or "ask" in the thread.'
+    )
+    options: dict[str, Plain] = Field(
+        {}, description="Its own options, as it lists them in the Agent Client Protocol."
+    )
+    mcp: list[McpSettings] = Field([], description="Tool servers it is given.")
+
+
+class AgentSettings(Choices):
+    """Any command that speaks the Agent Client Protocol over stdio inside the sandbox."""
+
+    command: list[Plain] = Field(
+        min_length=1, description='The program and its arguments, as in ["my-agent", "--acp"].'
+    )
+    env: Variables = Field({}, description="Variables of its environment; never a secret.")
+    files: Files = Field({}, description="Files in its home: path -> text; never a secret.")
+    model_option: str | None = Field(None, description="The option of its own that takes the model's name.")
+    install: list[Plain] = Field(
+        [], description="What `threadsmith agents install NAME` runs, in a folder of its own."
+    )
+    description: str = Field("", description="A line about it, for the people who choose.")
+
+
+class Settings(Section):
+    """Which agent works where a repository names none, and your own agents, each as [agents.NAME]."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Name, AgentSettings] = Field(init=False)
+
+    default: str = Field(SCRIPTED, description="The agent for repositories that name none.")
+    folder: Annotated[Path, AfterValidator(_folder)] = Field(
+        Path("~/.cache/threadsmith/agents"), description="Where the programs of agents are kept."
+    )
+    opencode: Choices = Field(
+        Choices.model_validate({}), description="The agent that is there as soon as a model is."
+    )
+
+    @property
+    def own(self) -> Mapping[str, AgentSettings]:
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
     def _default_is_known(self) -> Settings:
-        known = {SCRIPTED, *self.custom}
+        known = {*BUILT_IN, *self.own}
         if self.default not in known:
-            fix = f"Known are {', '.join(sorted(known))}; add [agents.custom.NAME] for another."
-            raise _refused("default: the name of an agent", "an unknown one", fix)
+            fix = f"Known are {', '.join(sorted(known))}; add [agents.NAME] for another."
+            raise refused("default: the name of an agent", "an unknown one", fix)
         return self
