@@ -128,7 +128,7 @@ def test_placeholders_are_filled_wherever_they_stand(tmp_path):
     recipe = registered(tmp_path, table, SMALL, LARGE)[0]
     assert recipe.command == ("run", "--model=maker/large", "/opt/agent/bin")
     assert recipe.env == {
-        "URL": LARGE.url,
+        "BASE_URL": LARGE.url,
         "API_KEY": "not-a-key",
         "GATE": "http://127.0.0.1:3128",
         "JSON": '{"a":{"b":1}} ${x}',
