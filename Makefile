@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 STAMP := $(VENV)/.ready-$(notdir $(PYTHON))
+PROGRAMS := tests/npm/node_modules/.ready
 RUN := $(VENV)/bin
 # A Python that was asked for replaces another in .venv; the default one leaves it alone.
 ASKED := $(if $(filter default file,$(origin PYTHON)),,asked)
@@ -26,9 +27,18 @@ $(STAMP): pyproject.toml requirements.lock .ci/python-environment
 demo: setup ## a local Slack and GitHub and the bot between them; ARGS="--no-browser" and others
 	@$(RUN)/threadsmith demo $(ARGS)
 
-test: setup ## run the tests; ARGS="-k words" for some of them
+test: setup programs ## run the tests; ARGS="-k words" for some of them
 	@.ci/system-packages browser
 	@$(RUN)/python -m pytest $(ARGS)
+
+.PHONY: programs
+programs: setup $(PROGRAMS)
+	@cd tests/npm && ../../$(RUN)/threadsmith agents install opencode
+
+$(PROGRAMS): tests/npm/package-lock.json .ci/node-programs
+	@.ci/system-packages node
+	@.ci/node-programs tests/npm
+	@touch $@
 
 check: setup ## lint, formatting, types and the rules of the house
 	$(RUN)/ruff check .
@@ -36,7 +46,7 @@ check: setup ## lint, formatting, types and the rules of the house
 	$(RUN)/mypy
 	$(RUN)/python -m pytest -q tests/test_structure.py
 
-proof: setup ## run what tries to break the promises and count it; ARGS="crash --json" and others
+proof: setup programs ## run what tries to break the promises and count it; ARGS="crash --json" and others
 	@.ci/system-packages browser
 	@$(RUN)/python tests/proof.py $(ARGS)
 
@@ -50,5 +60,5 @@ lock: ## write requirements.lock anew from pyproject.toml
 	@.ci/lock $(PYTHON)
 
 clean: ## remove .venv, caches and the demo's data
-	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo build tests/npm/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find bot plugins storage tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -209,12 +209,17 @@ def run(config: Path, verbose: int) -> None:
 @JSON
 def check(config: Path, as_json: bool) -> None:
     """Check the configuration and say all that is wrong with it at once."""
+    import asyncio
+
     from bot.config import load
+    from bot.doctor import scratch, set_up
     from bot.plugins import Plugins
 
     plugins = Plugins()
     try:
         settings = load(config, plugins)
+        with scratch(settings.data) as folder:
+            asyncio.run(set_up(settings, plugins, folder))
     except ConfigError as error:
         if not as_json:
             raise

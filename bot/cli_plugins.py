@@ -24,19 +24,11 @@ def _offered(context: click.Context) -> click.Group:
     import asyncio
 
     from bot.config import load
-    from bot.doctor import scratch, unconfigured
+    from bot.doctor import no_data, scratch, set_up
     from bot.plugins import Plugins
 
-    plugins = Plugins()
-    if CONFIG_FILE.exists():
-        settings = load(CONFIG_FILE, plugins)
-        sections, data = settings.sections, settings.data
-        repositories, models = settings.repositories, settings.gateway.known_models()
-    else:
-        sections, plugins = unconfigured()
-        data, repositories, models = Path("data").absolute(), (), []
-    folder = context.with_resource(scratch(data))
-    asyncio.run(plugins.setup(sections, repositories, folder, 0, models))
-    group = click.Group()
-    plugins.call_sync("register_cli", cli=group)
+    plugins, group = Plugins(), click.Group()
+    settings = load(CONFIG_FILE, plugins) if CONFIG_FILE.exists() else None
+    folder = context.with_resource(scratch(no_data() if settings is None else settings.data))
+    asyncio.run(set_up(settings, plugins, folder)).call_sync("register_cli", cli=group)
     return group

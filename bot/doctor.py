@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from bot.bounds import CORE, core_bounds
 from bot.config import Settings
 from bot.config_models import GitSettings, LimitSettings, PluginSettings
-from bot.domain import Bound, Finding, GitAccess, GitPurpose, Model, Repository, Verdict
+from bot.domain import Bound, Finding, GitAccess, GitPurpose, Repository, Verdict
 from bot.errors import ThreadsmithError, UserError
 from bot.git.command import Git
 from bot.git.failures import FailureKind, GitFailure
@@ -52,21 +52,13 @@ class Report:
 
 async def examine(settings: Settings | None, plugins: Plugins) -> Report:
     """Try everything at the same time; without settings only what concerns this machine."""
-    sections: Mapping[str, BaseModel]
-    repositories: Sequence[Repository] = ()
-    models: Sequence[Model] = ()
-    if settings is None:
-        data = _no_data()
-        sections, plugins = unconfigured()
-    else:
-        data, repositories, sections = settings.data, settings.repositories, settings.sections
-        models = settings.gateway.known_models()
+    data = no_data() if settings is None else settings.data
     checks, providers = CheckRegistry(), ProviderRegistry()
     checks.add("this machine", partial(_machine, data))
     if settings is not None:
         _add_outside(checks, settings, plugins)
     with scratch(data) as folder:
-        await plugins.setup(sections, repositories, folder, 0, models)
+        plugins = await set_up(settings, plugins, folder)
         refused = [
             *_registered(plugins, "register_providers", providers=providers),
             *_registered(plugins, "register_checks", checks=checks),
@@ -77,7 +69,21 @@ async def examine(settings: Settings | None, plugins: Plugins) -> Report:
     return Report([*_left_out(plugins), *refused, *(each for one in found for each in one)], bounds)
 
 
-def _no_data() -> Path:
+async def set_up(settings: Settings | None, plugins: Plugins, folder: Path) -> Plugins:
+    """Set plugins up beside any bot, with `folder` for a data folder. ConfigError when one finds mistakes.
+
+    Without settings it returns others: those that work without a word of configuration.
+    """
+    if settings is None:
+        sections, plugins = _unconfigured()
+        await plugins.setup(sections, (), folder, 0)
+    else:
+        models = settings.gateway.known_models()
+        await plugins.setup(settings.sections, settings.repositories, folder, 0, models)
+    return plugins
+
+
+def no_data() -> Path:
     """Where the data would be if nothing else was configured."""
     return Path("data").absolute()
 
@@ -103,7 +109,7 @@ def _provided(providers: ProviderRegistry) -> dict[str, Sequence[Bound]]:
     }
 
 
-def unconfigured() -> tuple[dict[str, BaseModel], Plugins]:
+def _unconfigured() -> tuple[dict[str, BaseModel], Plugins]:
     """The plugins that work without a word of configuration, and their defaults."""
     sections: dict[str, BaseModel] = {}
     unfit: list[str] = []

@@ -16,6 +16,7 @@ from bot.acp.questions import Answer, Question, Questions
 from bot.acp.requests import Ask, PermissionAsk, policy_of
 from bot.acp.turn import AgentLimits, StopReason
 from bot.domain import (
+    GATEWAY_URL,
     AgentRecipe,
     CommitSha,
     EventType,
@@ -39,6 +40,10 @@ _GIT_SECONDS = 600.0
 _BUNDLE_SECONDS = 300.0
 _NOT_BACK = "Work that an earlier turn had kept could not be brought back"
 _COLLECTING = "hand out its work"
+# The gateway for all who ask for a proxy; what is in the sandbox itself, the gateway included, needs none.
+_OWN = "127.0.0.1,localhost,::1"
+_PROXY = {name: GATEWAY_URL for each in ("http_proxy", "https_proxy") for name in (each, each.upper())}
+_PROXY |= {"no_proxy": _OWN, "NO_PROXY": _OWN}
 
 
 class Workbench:
@@ -267,7 +272,7 @@ class Workbench:
             await agent.close(grace_seconds=0)
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        return {"HOME": self._sandbox.home, **extra}
+        return {"HOME": self._sandbox.home, **_PROXY, **extra}
 
     @property
     def _sandbox(self) -> Sandbox:

@@ -16,6 +16,7 @@ from plugins.agents.recipes import chosen, mcp_servers
 from plugins.agents.settings import OPENCODE, Choices
 
 VERSION = "1.18.33"
+CPU = Path("/proc/cpuinfo")
 # Of its packages for Linux, by what follows "opencode-linux-". Without one npm takes the registry's word.
 _INTEGRITY = {
     "x64": "sha512-q/t/3p2CTxOT9y2kvjesb/LZab2+1eqlhhWA02Be6mjTtmYtNBcBsrI5yDo4Fw7ZSPBW2oyMIGMNRqiKQjiAWw==",
@@ -62,7 +63,7 @@ def machine() -> str:
 
 
 def _has_avx2() -> bool:
-    return " avx2 " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
+    return "avx2" in CPU.read_text().split()
 
 
 def program(folder: Path) -> Program:
