@@ -1,0 +1,121 @@
+"""aimock, a stand-in for model providers, as `make test` installs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+NPM = Path(__file__).parent / "npm/node_modules"
+AIMOCK = NPM / "@copilotkit/aimock/dist/cli.js"
+START_SECONDS = 30
+
+Fixture = dict[str, Any]
+
+# opencode asks for a title with the first prompt of a session.
+TITLE: Fixture = {"match": {"systemMessage": "You are a title generator"}, "response": {"content": "A title"}}
+
+
+def node() -> str:
+    """The Node.js that the tests' programs run on."""
+    newer = NPM / "newer-node/bin/node"
+    found = str(newer) if newer.exists() else shutil.which("node")
+    assert found, "Node.js is not there; `make test` installs it"
+    return found
+
+
+def calls(said: str, *tools: tuple[str, Mapping[str, Any]], **match: Any) -> Fixture:
+    """To a prompt with these words the model answers with these tool calls."""
+    listed = [{"name": name, "arguments": json.dumps(arguments)} for name, arguments in tools]
+    first = {"userMessage": said, "hasToolResult": False} | match
+    return {"match": first, "response": {"toolCalls": listed}}
+
+
+def answers(said: str, text: str, *, tools: bool | None = None, **more: Any) -> Fixture:
+    """To a prompt with these words it answers with text; with `tools` only once there were tool results."""
+    match: dict[str, Any] = {"userMessage": said}
+    if tools is not None:
+        match["hasToolResult"] = tools
+    return {"match": match, "response": {"content": text}, **more}
+
+
+def fails(said: str, status: int, text: str = "no") -> Fixture:
+    """To a prompt with these words it answers with an error."""
+    error = {"message": text, "type": "stand_in", "code": "stand_in"}
+    return {"match": {"userMessage": said}, "response": {"error": error, "status": status}}
+
+
+class Aimock:
+    """One running stand-in."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._http = http
+
+    async def add(self, *fixtures: Fixture) -> None:
+        """Fixtures that are asked before all that are there."""
+        await self._control("POST", "fixtures", {"fixtures": list(fixtures)})
+
+    async def clear(self) -> None:
+        await self._control("POST", "reset", {})
+
+    async def chaos(self, **settings: Any) -> None:
+        await self._control("POST", "chaos", settings)
+
+    async def journal(self) -> list[dict[str, Any]]:
+        """Every request it got, oldest first."""
+        found = await self._control("GET", "journal")
+        return list(found if isinstance(found, list) else found["entries"])
+
+    async def talks(self) -> list[list[dict[str, Any]]]:
+        """The messages of every call that was no request for a title."""
+        bodies = [entry["body"] for entry in await self.journal() if entry["body"]]
+        talks = [list(body["messages"]) for body in bodies if "messages" in body]
+        return [talk for talk in talks if "title generator" not in json.dumps(talk[0])]
+
+    async def _control(self, method: str, action: str, body: Any = None) -> Any:
+        async with self._http.request(method, f"{self.url}/__aimock/{action}", json=body) as response:
+            text = await response.text()
+            assert response.status < 400, f"{action}: {text}"
+            return json.loads(text) if text else None
+
+
+@contextlib.asynccontextmanager
+async def aimock(folder: Path, fixtures: Sequence[Fixture]) -> AsyncIterator[Aimock]:
+    """Start one on a free port of loopback."""
+    assert AIMOCK.is_file(), "aimock is not installed; `make test` does that"
+    (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
+    command = [node(), str(AIMOCK), "-p", "0", "-f", str(folder / "fixtures.json")]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, "--strict", "--validate-on-load", stdout=pipe, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    drain: asyncio.Task[bytes] | None = None
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            url = await _address(process.stdout)
+        drain = asyncio.create_task(process.stdout.read())
+        async with aiohttp.ClientSession() as http:
+            yield Aimock(url, http)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if drain is not None:
+            await drain
+
+
+async def _address(output: asyncio.StreamReader) -> str:
+    said = b""
+    while line := await output.readline():
+        said += line
+        if b" listening on " in line:
+            return line.decode().rpartition(" ")[2].strip()
+    raise AssertionError(f"aimock did not start: {said.decode()}")
