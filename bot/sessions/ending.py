@@ -20,6 +20,8 @@ class Ending:
     by: str = ""
     kept: str = ""
     agent: str = ""
+    usd: float = 0.0  # what the models of this turn cost, in US dollars
+    calls: int = 0  # how often they were asked
     pull_request: PullRequest | None = None
     updated: bool = False
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -91,6 +93,7 @@ def _facts(ending: Ending, repository: str | None, seconds: float) -> dict[str, 
         "author": prompt.author.id,
         "repository": repository,
         "agent": ending.agent,
+        "usd": ending.usd if ending.calls else None,
         "summary": ending.summary,
         "error": ending.error,
         "by": ending.by,

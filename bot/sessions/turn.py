@@ -15,11 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from bot.acp.client import text_block
-from bot.acp.turn import StopReason
 from bot.domain import CommitSha, EventType, PromptId, Repository, SessionId, Stage
-from bot.errors import AgentError, GitError, UserError
-from bot.sessions.brief import brief, context_of
+from bot.errors import GitError, UserError
 from bot.sessions.choosing import Choosing, permitted
 from bot.sessions.effects import Fenced
 from bot.sessions.ending import Ending, write_ending
@@ -30,14 +27,14 @@ from bot.sessions.moving import MOVED, moves_on
 from bot.sessions.patience import Patience
 from bot.sessions.record import Record
 from bot.sessions.rows import prompt_of
-from bot.sessions.states import Way, title_of, way_of
+from bot.sessions.states import Way, way_of
 from bot.sessions.workbench import Workbench
+from bot.sessions.working import Working
 from storage import NewEvent, SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 
 _KEEP_SECONDS = 60.0
-_READY_SECONDS = 1200.0
 
 
 class Turn:
@@ -60,7 +57,7 @@ class Turn:
         self._patience: Patience | None = None
         self._landing: Landing | None = None
         self._stopper: asyncio.Task[None] | None = None
-        self._ground: Ground | None = None
+        self._working: Working | None = None
         self._begun: Mapping[str, Any] | None = None  # a push, before a crash: no sandbox has its work now
         self._repository: Repository | None = None
 
@@ -200,57 +197,22 @@ class Turn:
         self._ending.prompt = self._prompt
 
     async def _with_agent(self, landing: Landing, repository: Repository) -> tuple[str, str]:
-        """Sandbox, repository, agent, prompt: returns the agent's last words and a title."""
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self._make_ready(landing, repository)
-        except TimeoutError:
-            raise UserError(
-                f"The sandbox was not ready after {_READY_SECONDS // 60:.0f} minutes. Ask again."
-            ) from None
-        await self._stage(Stage.AGENT_START)
-        session = await self._file.session()
-        recipe = self._recipe(repository)
-        self._ending.agent = recipe.name
-        await self._progress("Starting the agent")
-        agent = await self._bench.agent(recipe, None)
-        await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
-        await self._progress(f"Ready in {repository.name}", done=True)
-        context = await context_of(self._house, self._file, session, self._prompt, repository)
-        blocks = [text_block(text) for text in brief(self._prompt, context, repository)]
-        self._phase = "working"
-        reason = await self._bench.prompt(blocks, self._record.take)
-        await self._record.close()
-        await self._note_output()
-        if reason not in {StopReason.END_TURN, StopReason.CANCELLED}:
-            self._ending.notes.append(f"The agent ended early ({reason.value.replace('_', ' ')}).")
-        if reason is StopReason.CANCELLED and not self._stopping:
-            raise AgentError("The agent gave up by itself. Ask again.")
-        summary = self._record.summary
-        return summary, title_of(summary) or title_of(self._prompt.text) or "Changes"
+        """The agent's last words and a title."""
+        self._working = Working(
+            *(self._house, self._file, self._bench, self._prompt, self._record, self._ending),
+            stage=self._stage,
+            progress=self._progress,
+            phase=self._enter,
+            stopping=lambda: self._stopping,
+        )
+        return await self._working.run(landing, repository, self._kept(repository.name))
 
-    async def _make_ready(self, landing: Landing, repository: Repository) -> None:
-        """The credential first, since nobody should wait for work that cannot be handed in."""
-        mirror = self._house.mirrors.of(repository.name)
-        session = await self._file.session()
-        await landing.check_identity()
-        fetching = asyncio.create_task(landing.ground(mirror, session))
-        try:
-            await self._stage(Stage.LEASE)
-            await self._bench.open(repository, self._progress)
-            self._ground = await fetching
-        except BaseException:
-            fetching.cancel()
-            await asyncio.gather(fetching, return_exceptions=True)
-            raise
-        await self._stage(Stage.SYNC)
-        self._phase = "readying"  # from here on the sandbox may be left half way
-        await self._progress(f"Bringing in {repository.name}")
-        kept = self._kept(repository.name)
-        last = await landing.last_commit(self._ground, session, kept)
-        notes = await self._bench.bring(mirror, self._ground.target, last, kept)
-        self._ending.notes += notes
-        await self._file.update_session(base_commit=self._ground.target, base_branch=self._ground.base_branch)
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+
+    @property
+    def _ground(self) -> Ground | None:
+        return None if self._working is None else self._working.ground
 
     # -- the ends --------------------------------------------------------------------------------
 
@@ -357,35 +319,27 @@ class Turn:
         seconds = (
             time.monotonic() - self._began + max(0.0, self._row["started_at"] - self._prompt.accepted_at)
         )
+        await self._count_cost()
         if not await moves_on(self._file, self._ending, self._house.epoch):
             await write_ending(self._file, self._ending, self._house.epoch, seconds)
         await self._house.note_in_index(self._file)
 
-    # -- small things ----------------------------------------------------------------------------
+    async def _count_cost(self) -> None:
+        """Our own calls included. What cannot be read is left out: the end does not wait for it."""
+        try:
+            total = await self._house.gateway.meter.turn_total(SessionId(self._file.name), self.prompt_id)
+        except StorageError:
+            log.exception("session %s: what turn %s cost is not known", self._file.name, self.prompt_id)
+            return
+        self._ending.usd, self._ending.calls, *_ = total
 
-    def _recipe(self, repository: Repository) -> Any:
-        name = repository.agent or self._house.default_agent
-        recipe = self._house.agents.get(name)
-        if recipe is None:
-            known = ", ".join(sorted(self._house.agents)) or "none"
-            raise UserError(
-                f"There is no agent named {name}; known: {known}. Check `agent` in the configuration."
-            )
-        return recipe
+    # -- small things ----------------------------------------------------------------------------
 
     def _kept(self, repository: str) -> Kept:
         return Kept(self._house.folder.path / "kept", SessionId(self._file.name), repository)
 
     async def _stage(self, stage: Stage) -> None:
         await self._file.stage(self.prompt_id, stage, self._house.now())
-
-    async def _note_output(self) -> None:
-        for stage, at in (
-            (Stage.FIRST_OUTPUT, self._record.first_output),
-            (Stage.LAST_OUTPUT, self._record.last_output),
-        ):
-            if at is not None:
-                await self._file.stage(self.prompt_id, stage, at)
 
     async def _progress(self, text: str, done: bool = False) -> None:
         await self._file.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bot.acp.client import AgentClient, OnQuiet
@@ -16,9 +17,11 @@ from bot.acp.questions import Answer, Question, Questions
 from bot.acp.requests import Ask, PermissionAsk, policy_of
 from bot.acp.turn import AgentLimits, StopReason
 from bot.domain import (
+    AGENT_FOLDER,
     GATEWAY_URL,
     AgentRecipe,
     CommitSha,
+    Egress,
     EventType,
     Lease,
     LeaseRequest,
@@ -53,7 +56,7 @@ class Workbench:
         self._house = house
         self._session = session
         self._lease: Lease | None = None
-        self._repository: str | None = None
+        self._made_for: tuple[str, Path | None] | None = None  # a repository, and an agent's folder
         self._agent: AgentClient | None = None
         self._inside: set[CommitSha] = set()
         self._resumable: tuple[str, str] | None = None  # an agent's name, and its session in this sandbox
@@ -68,25 +71,29 @@ class Workbench:
 
     # -- the sandbox -----------------------------------------------------------------------------
 
-    async def open(self, repository: Repository, progress: Callable[[str], Awaitable[None]]) -> None:
-        """Have a living sandbox for this repository."""
-        if self._lease is not None and self._repository == repository.name and await self._alive(self._lease):
+    async def open(
+        self, repository: Repository, recipe: AgentRecipe, progress: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Have a living sandbox for this repository, with the program of this agent in it."""
+        wanted = (repository.name, recipe.folder)
+        if self._lease is not None and self._made_for == wanted and await self._alive(self._lease):
             return
         await self.release()
-        request = LeaseRequest(self._session, repository, self._house.epoch, None, progress)
+        folders = {} if recipe.folder is None else {AGENT_FOLDER: _installed(recipe, recipe.folder)}
+        request = LeaseRequest(self._session, repository, self._house.epoch, None, progress, folders)
         lease = await self._house.plugins.first("lease_sandbox", limit=None, request=request)
         if lease is None:
             raise SandboxError(
                 "No plugin offers a sandbox. Enable `sandbox_runner`, or one like it, in the settings."
             )
-        self._lease, self._repository = lease, repository.name
+        self._lease, self._made_for = lease, wanted
         await self._note_lease(lease)
 
     async def release(self) -> None:
         """Give the sandbox back; safe to call at any time."""
         agent, self._agent = self._agent, None
         lease, self._lease = self._lease, None
-        self._repository, self.base, self._resumable = None, None, None
+        self._made_for, self.base, self._resumable = None, None, None
         self._inside.clear()
         if agent is not None:
             await agent.close(grace_seconds=0)
@@ -271,6 +278,12 @@ class Workbench:
         if agent is not None:
             await agent.close(grace_seconds=0)
 
+    async def way_out(self, egress: Egress | None) -> None:
+        """Who serves the connections of the sandbox from now on, if there is one."""
+        if self._lease is not None:
+            with contextlib.suppress(SandboxError):  # then it is gone, and so is whatever it would send
+                await self._lease.sandbox.set_egress(egress)
+
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         return {"HOME": self._sandbox.home, **_PROXY, **extra}
 
@@ -279,3 +292,12 @@ class Workbench:
         if self._lease is None:
             raise UserError("The sandbox was given back while it was needed; ask again.")
         return self._lease.sandbox
+
+
+def _installed(recipe: AgentRecipe, folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UserError(
+            f"The agent {recipe.name} is not installed. Whoever runs this bot types: "
+            f"threadsmith agents install {recipe.name}"
+        )
+    return folder

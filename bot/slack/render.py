@@ -223,7 +223,18 @@ def _footer(facts: Mapping[str, Any]) -> str:
     if facts.get("agent"):
         parts.append(f"agent {code(facts['agent'])}")
     parts.append(duration(facts["seconds"]))
+    if facts.get("usd") is not None:
+        parts.append(dollars(facts["usd"]))
     return " · ".join(parts)
+
+
+def _notice(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    return facts["text"], [_context(facts["text"])]
+
+
+def dollars(usd: float) -> str:
+    """A sum as people say it; a small one with as many digits as it takes to be seen."""
+    return f"${usd:.2f}" if usd == 0 or usd >= 0.01 else f"${usd:.4f}"
 
 
 def duration(seconds: float) -> str:
@@ -242,6 +253,7 @@ _RENDERERS = {
     "answered": _answered,
     "withdrawn": _withdrawn,
     "queued": _queued,
+    "notice": _notice,
     "refused": _refused,
     "unusable": _unusable,
     "final": _final,
