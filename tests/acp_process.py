@@ -19,6 +19,12 @@ from bot.domain import EventType
 
 PUPPET = Path(__file__).parent / "data" / "puppet_agent.py"
 
+# Ten thousand config options of a session.
+MANY = [
+    {"id": f"o{n}", "name": "x" * 99, "type": "select", "currentValue": "x", "options": [{"value": "x"}]}
+    for n in range(10_000)
+]
+
 
 class LocalProcess:
     """Starts in a group of its own, so that `kill` ends all of it."""

@@ -278,7 +278,8 @@ async def test_the_agents_title_of_its_session_is_kept_and_may_be_cleared(bench)
     assert client.session.title == ""
 
 
-async def test_a_setting_told_just_before_the_session_is_known_is_not_lost(bench):
+@pytest.mark.parametrize("old", [None, "old"])
+async def test_a_setting_told_just_before_the_session_is_known_is_not_lost(bench, old):
     early = [
         {"sessionUpdate": ["session_info_update"]},
         {"sessionUpdate": "session_info_update", "title": "A title"},
@@ -286,7 +287,9 @@ async def test_a_setting_told_just_before_the_session_is_known_is_not_lost(bench
         {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "early"}},
     ]
     outside = Heard()
-    client = await bench.puppet({"early": early, "opened": {"modes": MODES}}, outside=outside)
+    client = bench.client(outside=outside)
+    process = await bench.puppet_process(early=early, opened={"modes": MODES}, resume="refuse")
+    await client.start(process, "/", session_id=old)
     assert (client.session.title, client.session.mode) == ("A title", "plan")
     assert outside.drafts == []
 
