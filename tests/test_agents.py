@@ -135,7 +135,8 @@ def test_placeholders_are_filled_wherever_they_stand(tmp_path):
     }
     assert recipe.files == {".config/mine/settings.json": f'{{"url":"{LARGE.url}/v1"}}'.encode()}
     assert recipe.options == {"model": "maker/large", "effort": "high"}
-    assert (recipe.mode, recipe.permissions, recipe.model) == ("build", "deny", "maker/large")
+    assert (recipe.mode, recipe.permissions) == ("build", "deny")
+    assert recipe.model is None, "only its own option is set: not every agent has a list of models"
     local, tracker = recipe.mcp_servers
     assert (local.command, local.env) == (("serve",), {"MODEL": "maker/large"})
     assert (tracker.command, tracker.url) == ((), "http://127.0.0.1:3128/routes/tracker/mcp")

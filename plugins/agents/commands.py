@@ -59,6 +59,5 @@ def _row(recipe: AgentRecipe, program: Program | None, default: str) -> dict[str
         "default": recipe.name == default,
         "program": state,
         "folder": None if program is None else str(program.folder),
-        "model": recipe.model,
         "description": recipe.description,
     }

@@ -49,7 +49,6 @@ def own_recipe(
         folder=folder,
         options=_options(settings, model) | _filled(settings.options, values),
         mode=settings.mode,
-        model=model.name if model is not None else None,
         permissions=settings.permissions,
         mcp_servers=mcp_servers(settings.mcp, values),
     )
