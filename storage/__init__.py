@@ -6,6 +6,7 @@ from storage.folder import DataFolder
 from storage.index import IndexFile, Rebuilt
 from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent
 from storage.prompts import Accepted, NewPrompt, Outcome, Stop, Stopped
+from storage.questions import question_key
 from storage.secret import Secret
 from storage.session_file import SessionFile, Thread
 from storage.session_store import NoSession, SessionStore
@@ -39,4 +40,5 @@ __all__ = [
     "Thread",
     "TurnTotal",
     "Unusable",
+    "question_key",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from storage.engine import Row
 from storage.ledger import NewEffect, Tx, decoded
-from storage.prompts import close_effects, runs
+from storage.prompts import close_effects
+from storage.questions import runs
 
 MOVE = "turn.move"  # the intent of a move: {prompt_id, repository, by}
 
@@ -51,6 +52,7 @@ def moved(tx: Tx, prompt_id: int, epoch: int) -> str | None:
         *(tx.now, prompt_id),
     )
     tx.execute("UPDATE effects SET state = 'done', updated_at = ? WHERE id = ?", tx.now, meant["id"])
+    close_all(tx, prompt_id, "ended")
     close_effects(tx)
     tx.event("turn.moved", {"repository": repository, "by": by}, prompt_id, by)
     tx.session(None)

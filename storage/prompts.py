@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.engine import Row
 from storage.ledger import NewArtifact, NewEffect, NewEvent, Tx, clean, decoded, dump
+from storage.questions import close_all, runs
 from storage.refusals import refuse
 
 Planned = Sequence[NewEffect] | Callable[[int], Sequence[NewEffect]]  # or what makes them from a prompt's id
@@ -259,6 +260,7 @@ def finish(tx: Tx, prompt_id: int, epoch: int, state: str, outcome: Outcome) -> 
     tx.execute(
         "UPDATE turns SET finished_at = ? WHERE prompt_id = ? AND finished_at IS NULL", tx.now, prompt_id
     )
+    close_all(tx, prompt_id, "ended")
     if finished is not None:
         close_effects(tx)
     outcome.write(tx, prompt_id)
@@ -363,6 +365,7 @@ def _requeued(tx: Tx, found: list[Row]) -> list[Row]:
             "UPDATE turns SET finished_at = ? WHERE prompt_id = ? AND finished_at IS NULL",
             *(tx.now, row["id"]),
         )
+        close_all(tx, row["id"], "interrupted")
     if found:
         tx.session(None)
     return [prompt_row(row) for row in found]
@@ -390,8 +393,3 @@ def send_of_turn(tx: Tx, prompt_id: int, epoch: int, effect_id: int) -> bool:
         )
     tx.told = changed > 0
     return changed > 0
-
-
-def runs(tx: Tx, prompt_id: int, epoch: int) -> bool:
-    sql = "SELECT 1 FROM prompts WHERE id = ? AND state = 'running' AND epoch = ?"
-    return tx.one(sql, prompt_id, epoch) is not None

@@ -18,9 +18,10 @@ from storage import moving
 from storage import prompts as moves
 from storage.engine import Executor, File, Row, value
 from storage.errors import Unusable, explaining_os
-from storage.ledger import Ledger, NewArtifact, NewEffect, NewEvent, Tx, decoded, dump
+from storage.ledger import NewArtifact, NewEffect, NewEvent, Tx, decoded, dump
 from storage.migrations import Schema, session_schema
 from storage.prompts import Accepted, NewPrompt, Outcome, Planned, Stop, Stopped, prompt_row
+from storage.questions import Asking
 
 FINAL = frozenset({"done", "failed", "stopped"})
 UNFINISHED = frozenset({"queued", "running", "waiting"})
@@ -63,7 +64,7 @@ def create_session_file(path: Path, session_id: str, thread: Thread, at: float) 
     session_schema().create(path, _Birth(session_id, thread, at).fill)
 
 
-class SessionFile(Ledger):
+class SessionFile(Asking):
     """All writes but `append` and `stage` are on the disk before they return.
 
     Whatever carries an `epoch` is fenced: a process of an older boot changes nothing and is told so by

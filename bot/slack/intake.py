@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain import ThreadKey
-from bot.slack.text import is_stop, mentions, plain, spoken_to
+from bot.slack.text import is_stop, mentions, plain, spoken_to, visible
 
 PICK_REPOSITORY = "choose_repository"
 WRONG_REPOSITORY = "wrong_repository"
 MOVE_REPOSITORY = "move_repository"
+ANSWER = "answer"  # begins the id of what answers a question of the agent; its block is named by the question
+ANSWER_WORDS = "answer_words"
+WORDS_BLOCK = ":words"  # ends the name of the block with the field for words of one's own
 STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
 _PERSON_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
 _STAMP = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _ID = re.compile(r"[A-Za-z0-9]{1,40}")
+_QUESTION = re.compile(rf"(ask:[0-9]{{1,15}}:[0-9]{{1,9}}:[0-9]{{1,9}})(?:{WORDS_BLOCK})?")
+_PLACE = re.compile(r"[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,19 @@ class MovePicked:
     value: str
 
 
-Intake = Said | Edited | Deleted | StopPressed | Picked | WrongPressed | MovePicked
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to a question of a running turn: the place of an option, or words."""
+
+    thread: ThreadKey
+    user: str
+    user_team: str
+    question: str
+    option: int | None
+    words: str
+
+
+Intake = Said | Edited | Deleted | StopPressed | Picked | WrongPressed | MovePicked | Answered
 
 
 class _Unreadable(Exception):
@@ -242,20 +259,22 @@ def _edited(
     return Edited(channel, ts, thread, _id(now, "user"), plain(_maybe(now, "text"), me))
 
 
-def _clicked(body: Mapping[str, Any]) -> Picked | WrongPressed | MovePicked | None:
+def _clicked(body: Mapping[str, Any]) -> Picked | WrongPressed | MovePicked | Answered | None:
     actions = body.get("actions")
     if not isinstance(actions, list) or not actions or not isinstance(actions[0], Mapping):
         return None
     action = actions[0]
-    kind = action.get("action_id")
-    if kind == WRONG_REPOSITORY:
+    name = _maybe(action, "action_id")
+    if name == WRONG_REPOSITORY:
         thread, user, _ = _where(body)
         return WrongPressed(thread, user, _text(action, "value"))
-    if kind not in (PICK_REPOSITORY, MOVE_REPOSITORY):
+    if name.startswith(ANSWER):
+        return _answered(body, action, name)
+    if name not in (PICK_REPOSITORY, MOVE_REPOSITORY):
         return None
     value = _text(_table(action, "selected_option"), "value")
     thread, user, team = _where(body)
-    return Picked(thread, user, team, value) if kind == PICK_REPOSITORY else MovePicked(thread, user, value)
+    return Picked(thread, user, team, value) if name == PICK_REPOSITORY else MovePicked(thread, user, value)
 
 
 def _where(body: Mapping[str, Any]) -> tuple[ThreadKey, str, str]:
@@ -268,3 +287,16 @@ def _where(body: Mapping[str, Any]) -> tuple[ThreadKey, str, str]:
     team = _id(_table(body, "team"), "id")
     thread = ThreadKey(team, _id(container, "channel_id"), ts)
     return thread, _id(user, "id"), _maybe(user, "team_id") or team
+
+
+def _answered(body: Mapping[str, Any], action: Mapping[str, Any], name: str) -> Answered | None:
+    found = _QUESTION.fullmatch(_text(action, "block_id"))
+    if found is None:
+        return None
+    if name == ANSWER_WORDS:
+        return Answered(*_where(body), found[1], None, visible(_maybe(action, "value")))
+    chosen = _table(action, "selected_option") if "selected_option" in action else action
+    place = _text(chosen, "value")
+    if not _PLACE.fullmatch(place):
+        return None
+    return Answered(*_where(body), found[1], int(place), "")

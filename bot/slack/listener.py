@@ -13,8 +13,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.domain import Action, Person, PromptId, PromptState, SessionId, Subject, ThreadKey
 from bot.errors import Denied, UserError
 from bot.permissions import Permissions
-from bot.sessions import Incoming, Sessions
+from bot.sessions import Incoming, Reply, Sessions, take_reply
 from bot.slack.intake import (
+    Answered,
     Deleted,
     Edited,
     Intake,
@@ -113,6 +114,8 @@ class Listener:
                 return self._moves.offer(heard)
             case MovePicked():
                 return await self._before_ack(self._moves.move(heard))
+            case Answered():
+                return await self._before_ack(self._answered(heard))
 
     async def _before_ack(self, work: Afterwards) -> Afterwards:
         """Carry it out now, so that it is on disk before Slack hears an answer; but Slack waits for 3 s only.
@@ -199,19 +202,25 @@ class Listener:
     # -- the picker ------------------------------------------------------------------------------
 
     async def _picked(self, picked: Picked) -> None:
-        prompt, _, repository = picked.value.partition("|")
-        try:
-            if not _PROMPT.fullmatch(prompt):
-                raise UserError("That picker is not one of mine.")
-            await self._answer(picked, PromptId(int(prompt)), repository)
-        except UserError as error:
-            await self._whisper(picked.thread.channel, picked.user, picked.thread.thread_ts, str(error))
-        except Exception:  # a click is not sent again: whoever clicked must hear of it
-            log.exception("an answer to the picker was lost")
-            text = "That did not work, and it is our fault. Choose again."
-            await self._whisper(picked.thread.channel, picked.user, picked.thread.thread_ts, text)
+        await self._or_say_why(picked, self._pick(picked))
 
-    async def _answer(self, picked: Picked, prompt: PromptId, repository: str) -> None:
+    async def _or_say_why(self, click: Picked | Answered, work: Afterwards) -> None:
+        """A click is not sent again: whoever clicked must hear what came of it."""
+        try:
+            await work
+            return
+        except UserError as error:
+            text = str(error)
+        except Exception:
+            log.exception("a click was lost")
+            text = "That did not work, and it is our fault. Choose again."
+        await self._whisper(click.thread.channel, click.user, click.thread.thread_ts, text)
+
+    async def _pick(self, picked: Picked) -> None:
+        number, _, repository = picked.value.partition("|")
+        if not _PROMPT.fullmatch(number):
+            raise UserError("That picker is not one of mine.")
+        prompt = PromptId(int(number))
         session = picked.thread.session_id
         person = await self._workspace.person(picked.thread.team, picked.user)
         options = await self._sessions.options(session, prompt, person)
@@ -223,6 +232,16 @@ class Listener:
             raise UserError("That repository is not one you may use here. Choose another one.")
         if not await self._sessions.answer(session, prompt, repository, person):
             raise UserError("This question was answered already.")
+
+    # -- questions of a turn ---------------------------------------------------------------------
+
+    async def _answered(self, answered: Answered) -> None:
+        await self._or_say_why(answered, self._take_answer(answered))
+
+    async def _take_answer(self, answered: Answered) -> None:
+        thread, reply = answered.thread, Reply(answered.question, answered.option, answered.words)
+        person = await self._workspace.person(thread.team, answered.user)
+        await take_reply(self._sessions.house, thread.session_id, reply, person)
 
     async def _whisper(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
         """Said to one person alone; decoration, so a failure is logged and no more."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,6 +26,7 @@ from bot.slack.calls import UNREACHABLE, Outcome, answer_of, outcome, pause_afte
 from bot.slack.pace import Pacer
 from bot.slack.stream_chunks import TEXT_LIMIT, Chunk, ChunkWriter, characters, first_of
 from bot.slack.stream_ends import NO_STREAM, busy_steps, end_stream
+from bot.slack.turn_events import WELL, is_end, of_running_turn, open_questions
 from bot.slack.workspace import SlackWorkspace
 from storage import StorageError
 
@@ -36,13 +37,6 @@ _LONGEST_PAUSE_SECONDS = 15.0  # while Slack fails
 _STREAM_SECONDS = 240.0  # Slack ends a stream about 5 minutes after its start, appends or not
 _APPENDS_PER_MINUTE = 90
 _STREAMS_PER_MINUTE = 18
-_ENDS = frozenset(
-    {
-        *(EventType.TURN_FINISHED, EventType.TURN_FAILED, EventType.TURN_STOPPED),
-        *(EventType.TURN_MOVED, EventType.QUESTION_ASKED),
-    }
-)
-_WELL = frozenset({EventType.TURN_FINISHED, EventType.QUESTION_ASKED})
 _MOST_ORPHANS = 5
 _MOST_REFUSALS = 5
 _MOST_SEEN = 50
@@ -216,6 +210,8 @@ class Viewer:
         self._asks = False  # with a question
         self._more = False  # and something came after it
         self._failed = False
+        self._open: set[str] = set()  # questions that the turn waits for
+        self._waits = False  # and that is shown
         self._task = asyncio.create_task(self._run(), name=f"progress {session}")
 
     def wake(self) -> None:
@@ -265,6 +261,10 @@ class Viewer:
             part = first_of(self._unsent)
             await self._send_or_drop(part)
             del self._unsent[: len(part)]
+        if self._waits != bool(self._open) and not self._ended:
+            self._waits = bool(self._open)
+            await self._close_stream(waiting=self._waits)  # what comes next belongs below the question
+            await self._progress.status(self._session, "suspended" if self._waits else "processing")
         if self._asks:
             await self._progress.status(self._session, "suspended")  # it is people's turn now
 
@@ -273,29 +273,21 @@ class Viewer:
         async with self._progress.sessions.house.store.use(self._session_id) as file:
             events = await file.events(self._cursor, 500)
             self._session = await file.session()
-            turn = self._of_running_turn(events)
+            turn = of_running_turn(events, begun=self._author is not None)
             if self._author is None and turn:
                 prompt = await file.prompt(turn[0]["prompt_id"])
                 self._author = prompt["author"] if prompt else None
                 self._before = (prompt["message_ts"] if prompt else None) or self._session["thread_ts"]
                 await self._progress.status(self._session, "processing")
         self._unsent = self._writer.chunks(turn, self._unsent)
+        self._open = open_questions(turn, self._open)
         last = turn[-1]["type"] if turn else None
-        self._ended, self._asks = last in _ENDS, last == EventType.QUESTION_ASKED
-        self._failed = self._ended and last not in _WELL
+        self._ended = bool(turn) and is_end(turn[-1])
+        self._asks = self._ended and last == EventType.QUESTION_ASKED
+        self._failed = self._ended and last not in WELL
         if events:
             self._cursor = turn[-1]["seq"] if self._ended else events[-1]["seq"]
             self._more = self._cursor < events[-1]["seq"]
-
-    def _of_running_turn(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Those events that belong to the turn on show, its end included; an older one is not shown."""
-        ends = [i for i, event in enumerate(events) if event["type"] in _ENDS]
-        if self._author is not None:
-            return events[: ends[0] + 1] if ends else events
-        starts = [i for i, event in enumerate(events) if event["type"] == EventType.TURN_STARTED]
-        if not starts or (ends and ends[-1] > starts[-1]):
-            return []
-        return events[starts[-1] :]
 
     async def _send_or_drop(self, chunks: list[Chunk]) -> None:
         """What Slack will never take holds up nothing behind it."""
@@ -371,12 +363,13 @@ class Viewer:
         except UserError as error:
             log.warning("session %s: a stream may have been left open (%s)", self._session_id, error)
 
-    async def _close_stream(self) -> None:
+    async def _close_stream(self, waiting: bool = False) -> None:
         ts, self._stream_ts = self._stream_ts, None
         if ts is None:
             return
         shown = {each.get("id") for each in self._sent}  # what an earlier stream showed was ended there
         steps = [each for each in self._writer.closing(self._failed) if each["id"] in shown]
+        steps = [{**each, "status": "pending"} for each in steps] if waiting else steps
         await self._progress.end(_thread_of(self._session), ts, steps)
         self._progress.feeds_no_more(self._session["channel"], ts)
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bot.slack.block_kit import OPTIONS_LIMIT as _OPTIONS_LIMIT
+from bot.slack.block_kit import Blocks
+from bot.slack.block_kit import context as _context
+from bot.slack.block_kit import section as _section
 from bot.slack.intake import MOVE_REPOSITORY, PICK_REPOSITORY, WRONG_REPOSITORY
+from bot.slack.question_blocks import render_question
 from bot.slack.text import code, escape, harmless, link, shorten
 
-Blocks = list[dict[str, Any]]
+__all__ = ["Blocks", "duration", "render"]
+
 _TEXT_LIMIT = 3000  # of the notification; Slack shows no more of it anywhere
-_SECTION_LIMIT = 2900
 _SUMMARY_LIMIT = 800
 _FILES_SHOWN = 12
 _COMMANDS_SHOWN = 6
-_OPTIONS_LIMIT = 100
 _VALUE_LIMIT = 150
 
 
@@ -25,15 +29,6 @@ def render(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     """The notification text and the blocks of one post. Raises KeyError for a kind nobody renders."""
     text, blocks = _RENDERERS[facts["kind"]](facts)
     return shorten(text, _TEXT_LIMIT), blocks
-
-
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": shorten(text, _SECTION_LIMIT)}}
-
-
-def _context(*texts: str) -> dict[str, Any]:
-    elements = [{"type": "mrkdwn", "text": shorten(text, 1900)} for text in texts[:10]]
-    return {"type": "context", "elements": elements}
 
 
 def _opening(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
@@ -250,6 +245,7 @@ def duration(seconds: float) -> str:
 _RENDERERS = {
     "opening": _opening,
     "question": _question,
+    "ask": render_question,
     "answered": _answered,
     "withdrawn": _withdrawn,
     "queued": _queued,
