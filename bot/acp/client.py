@@ -50,8 +50,8 @@ class AgentClient:
     `mcp_servers`, `options`, `mode` and `model` are what its session is given and set to. `questions` puts
     its forms to people; without it the agent is told that there are none. `outside` gets updates that arrive
     between turns (some agents send their last ones late); `on_quiet` is told, again and again, when nothing
-    comes within a turn. Once `usable` is False the process must be ended with `close()`; what it did so far
-    is not lost by that.
+    comes within a turn; while `waiting` says that a tool waits for people, silence is no fault. Once `usable`
+    is False the process must be ended with `close()`; what it did so far is not lost by that.
     """
 
     _process: Watched
@@ -72,6 +72,7 @@ class AgentClient:
         model: str | None = None,
         questions: Questions | None = None,
         on_quiet: OnQuiet | None = None,
+        waiting: Callable[[], bool] = bool,
     ) -> None:
         self.name = name
         self.resumed = False
@@ -85,6 +86,7 @@ class AgentClient:
         self._abilities = Abilities()
         self._outside = outside
         self._on_quiet = on_quiet
+        self._waiting = waiting
         self._turn: Turn | None = None
         self._allowance = self._fresh_allowance()
         self._cwd = ""
@@ -189,7 +191,7 @@ class AgentClient:
     async def _watch(self, turn: Turn) -> None:
         """Wait for the end of a turn; stops it and raises when it went beyond a time limit."""
         while not turn.over:
-            if turn.questions or self._inbox.busy:
+            if turn.questions or self._inbox.busy or self._waiting():
                 turn.touch()
             idle, total = turn.idle_left(), turn.time_left()
             if min(idle, total) <= 0:

@@ -13,20 +13,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bot.acp.questions import Answer, Question
+from bot.acp.questions import Answer, Option, Question
+from bot.acp.requests import PermissionAsk
 from bot.domain import Action, EventType, Person, Prompt, SessionId, Subject
 from bot.errors import UserError
 from bot.sessions.house import House
+from bot.sessions.workbench import Workbench
 from storage import NewEvent, SessionFile, StorageError, question_key
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 900.0
+ANSWER_SECONDS = 890.0  # below what an agent's request waits for (`AgentLimits.answer_seconds`)
 TEXT_CHARS = 2_000
 MOST_OPTIONS = 100
 _LABEL_CHARS = 300
 _MOST_ASKED = 100  # of one turn
 _MOST_OPEN = 3  # at once; further ones wait for their turn
+_MOST_PATHS = 20
+ALWAYS = "Allow always"
+_KINDS = {
+    "read": "reading",
+    "edit": "edit",
+    "delete": "deletion",
+    "move": "moving of files",
+    "search": "search",
+    "fetch": "fetching from the network",
+}
 _KIND = "question"  # what an event calls the kind of a question
 
 
@@ -39,7 +51,12 @@ class Questions:
         self._epoch = house.epoch
         self._asked = 0
         self._places = asyncio.Semaphore(_MOST_OPEN)
+        self._allowed: set[tuple[str, str]] = set()  # what somebody allowed for all of this turn
         self.waiting = 0
+
+    def attend(self, bench: Workbench) -> None:
+        """What the agent there asks comes here from now on."""
+        bench.ask, bench.questions, bench.waiting = self.permit, self.ask, lambda: self.waiting > 0
 
     async def ask(
         self,
@@ -47,7 +64,7 @@ class Questions:
         *,
         kind: str = "ask",
         tool: Mapping[str, Any] | None = None,
-        seconds: float = ANSWER_SECONDS,
+        seconds: float | None = None,
     ) -> Answer | None:
         """Put it to the thread and wait. None: nobody answered, or nobody can any more.
 
@@ -60,7 +77,7 @@ class Questions:
         key = question_key(self._prompt.id, self._prompt.attempt, self._asked)
         self.waiting += 1
         try:
-            async with asyncio.timeout(seconds), self._places:
+            async with asyncio.timeout(ANSWER_SECONDS if seconds is None else seconds), self._places:
                 return await self._put(key, question, kind, tool)
         except TimeoutError:
             return await self._give_up(key, kind, "unanswered", question)
@@ -70,13 +87,33 @@ class Questions:
         finally:
             self.waiting -= 1
 
+    async def permit(self, ask: PermissionAsk) -> str | None:
+        """Put a permission to the thread; the id of the option that was chosen, None: nobody decided.
+
+        "Always" ends with this turn: the agent is told "once" each time, and we remember what it covers.
+        """
+        once, always = _id_of(ask, "allow_once"), _id_of(ask, "allow_always")
+        yes, no = once or always, _id_of(ask, "reject_once") or _id_of(ask, "reject_always")
+        covered = _coverage(ask)
+        if covered in self._allowed:
+            return yes
+        answers = {"once": "Allow once", **({"always": ALWAYS} if always else {}), "no": "Reject"}
+        answers = {value: label for value, label in answers.items() if yes or value == "no"}
+        question = Question(ask.title, tuple(Option(value, label) for value, label in answers.items()))
+        answer = await self.ask(question, kind="permission", tool=_tool(ask))
+        if answer is None or answer.value == "no":
+            return no
+        if answer.value == "always":
+            self._allowed.add(covered)
+        return yes
+
     async def _put(
         self, key: str, question: Question, kind: str, tool: Mapping[str, Any] | None
     ) -> Answer | None:
         labels = [option.label[:_LABEL_CHARS] for option in question.options[:MOST_OPTIONS]]
         text = question.text[:TEXT_CHARS]
         facts: dict[str, Any] = {"kind": "ask", "key": key, "asks": kind, "text": text, "options": labels}
-        facts |= {"free_text": question.free_text or not labels, "tool": dict(tool or {})}
+        facts |= {"free_text": kind == "ask" and (question.free_text or not labels), "tool": dict(tool or {})}
         data = {_KIND: kind, "key": key, "text": text, "options": labels}
         event = NewEvent(EventType.QUESTION_ASKED, data, self._prompt.id)
         with self._news() as news:
@@ -120,6 +157,33 @@ def _answer(closed: Mapping[str, Any], question: Question) -> Answer | None:
         return None
     option = closed["option"]
     return Answer(str(closed["answer"]) if option is None else question.options[option].value)
+
+
+# -- permissions ---------------------------------------------------------------------------------
+
+
+def _id_of(ask: PermissionAsk, kind: str) -> str | None:
+    return next((option.id for option in ask.options if option.kind == kind), None)
+
+
+def _coverage(ask: PermissionAsk) -> tuple[str, str]:
+    """What "always" is about: this very command; or all that is of one kind, where that says something."""
+    if ask.command:
+        return ask.kind, ask.command
+    return ask.kind, "" if ask.kind in _KINDS else ask.title
+
+
+def _tool(ask: PermissionAsk) -> dict[str, Any]:
+    covered = "this command" if ask.command else f"every further {_KINDS.get(ask.kind, 'use of this tool')}"
+    return {
+        "command": ask.command,
+        "paths": list(ask.paths[:_MOST_PATHS]),
+        "diff": ask.diff,
+        "covers": f"“{ALWAYS}” is for {covered}, until this request ends."
+        if _id_of(ask, "allow_always")
+        else "",
+        "styles": {"Allow once": "primary", "Reject": "danger"},
+    }
 
 
 # -- the way back --------------------------------------------------------------------------------

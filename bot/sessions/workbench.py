@@ -64,6 +64,7 @@ class Workbench:
         self.ask: Ask | None = None  # puts an agent's permissions to people; without it they are denied
         self.questions: Questions | None = None  # puts its forms to people
         self.on_quiet: OnQuiet | None = None
+        self.waiting: Callable[[], bool] = bool  # whether people are waited for on another way than those
 
     @property
     def leased(self) -> bool:
@@ -245,6 +246,7 @@ class Workbench:
             model=recipe.model,
             questions=None if self.questions is None else self._question,
             on_quiet=self._quiet,
+            waiting=lambda: self.waiting(),
         )
 
     # An agent outlives the turn that started it, so whoever listens is looked up each time.

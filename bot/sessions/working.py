@@ -15,6 +15,7 @@ from bot.sessions.ending import Ending
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
 from bot.sessions.landing import Ground, Landing
+from bot.sessions.questions import Questions
 from bot.sessions.record import Record
 from bot.sessions.states import title_of
 from bot.sessions.watching import Watching, standing
@@ -48,6 +49,7 @@ class Working:
         self._watching = Watching(
             file, prompt.id, house.epoch, progress=progress, out_of_money=self._out_of_money
         )
+        self._questions = Questions(house, file, prompt)
         self.ground: Ground | None = None
 
     async def run(self, landing: Landing, repository: Repository, kept: Kept) -> tuple[str, str]:
@@ -119,6 +121,7 @@ class Working:
         self._ending.agent = recipe.name
         await self._progress("Starting the agent")
         self._bench.on_quiet = self._watching.quiet
+        self._questions.attend(self._bench)
         agent = await self._bench.agent(recipe, None)
         await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
         await self._watching.shows(f"Ready in {repository.name}", True)
