@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from session_kit import shows, until
+from session_kit import until
 
 from bot.testing import Botty, Post, Thread
 
@@ -34,7 +34,7 @@ def register_agents(agents):
 
 @hookimpl
 def may(actor, action):
-    return False if (actor.name, str(action)) in {denied!r} else None
+    return False if (actor.id, str(action)) in {denied!r} else None
 """
 ONCE = {"optionId": "once", "kind": "allow_once", "name": "Allow"}
 ALWAYS = {"optionId": "always", "kind": "allow_always", "name": "Always"}
@@ -44,7 +44,7 @@ REJECT = {"optionId": "no", "kind": "reject_once", "name": "No"}
 def puppet_settings(
     folder: Path, permissions: str = "ask", denied: Collection[tuple[str, str]] = (), **more: Any
 ) -> dict[str, Any]:
-    """The bot's settings with that agent as the default one. `denied`: who may not do what, by name."""
+    """The bot's settings with that agent as the default one. `denied`: who may not do what, by id."""
     folder.mkdir()
     source = _PLUGIN.format(puppet=str(PUPPET), permissions=permissions, denied=set(denied) or {("", "")})
     (folder / "puppet.py").write_text(source)
@@ -88,14 +88,21 @@ async def question(botty: Botty, thread: Thread, words: str = "") -> Post:
 
 async def press(botty: Botty, post: Post, thread: Thread, label: str, user: str = "ada") -> None:
     """Press the button with this label."""
-    button = next(
-        element
-        for block in post.raw["blocks"]
-        if block["type"] == "actions"
-        for element in block["elements"]
-        if element["text"]["text"] == label
-    )
+    button = next(each for each in _elements(post) if each["text"]["text"] == label)
     await click(botty, post, thread, button["action_id"], button["value"], user)
+
+
+async def pick(botty: Botty, post: Post, thread: Thread, label: str, user: str = "ada") -> None:
+    """Choose this option of the list."""
+    [picker] = _elements(post)
+    option = next(each for each in picker["options"] if each["text"]["text"] == label)
+    await click(botty, post, thread, picker["action_id"], option["value"], user)
+
+
+async def write(botty: Botty, post: Post, thread: Thread, words: str, user: str = "ada") -> None:
+    """Write into the field, and press Enter."""
+    [field] = [block["element"] for block in post.raw["blocks"] if block["type"] == "input"]
+    await click(botty, post, thread, field["action_id"], words, user)
 
 
 async def click(
@@ -107,11 +114,40 @@ async def click(
 
 def labels(post: Post) -> list[str]:
     """What the buttons of a post say."""
+    return [element["text"]["text"] for element in _elements(post)]
+
+
+def _elements(post: Post) -> list[dict[str, Any]]:
     found = [block for block in post.raw["blocks"] if block["type"] == "actions"]
-    return [element["text"]["text"] for block in found for element in block["elements"]]
+    return [element for block in found for element in block["elements"]]
+
+
+async def asked(thread: Thread) -> list[Post]:
+    """The posts that are questions of the agent, open or closed."""
+    return [
+        post
+        for post in await thread.by_bot()
+        if "May the agent do this?" in post.text or "The agent asks:" in post.text
+    ]
+
+
+async def closed(botty: Botty, thread: Thread, post: Post) -> Post:
+    """That post once nothing in it can be pressed any more."""
+
+    async def look() -> Post | None:
+        found = next(each for each in await thread.by_bot() if each.ts == post.ts)
+        return None if found.actions else found
+
+    found = await until(botty, look)
+    assert isinstance(found, Post)
+    return found
 
 
 async def whispered(botty: Botty, thread: Thread, words: str, user: str) -> None:
     """That person alone is told these words."""
-    whisper = await shows(botty, thread, words)
-    assert whisper.raw["ephemeral_to"] == botty.person(user)
+
+    async def look() -> bool:
+        told_so = [post for post in await thread.by_bot() if words in post.everything]
+        return any(post.raw["ephemeral_to"] == botty.person(user) for post in told_so)
+
+    await until(botty, look)

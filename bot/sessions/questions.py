@@ -27,7 +27,7 @@ ANSWER_SECONDS = 890.0  # below what an agent's request waits for (`AgentLimits.
 TEXT_CHARS = 2_000
 MOST_OPTIONS = 100
 _LABEL_CHARS = 300
-_MOST_ASKED = 100  # of one turn
+MOST_ASKED = 100  # of one turn
 _MOST_OPEN = 3  # at once; further ones wait for their turn
 _MOST_PATHS = 20
 ALWAYS = "Allow always"
@@ -70,7 +70,7 @@ class Questions:
 
         One without options asks for words of one's own. `tool` is what a permission is asked for.
         """
-        if self._asked >= _MOST_ASKED:
+        if self._asked >= MOST_ASKED:
             log.warning("session %s: turn %s asks too much", self._file.name, self._prompt.id)
             return None
         self._asked += 1

@@ -34,6 +34,7 @@ const DRAW = {
   divider: () => h("hr", { class: "block-divider" }),
   actions: drawActions,
   context_actions: drawActions,
+  input: drawInput,
   rich_text: (block, { names }) => drawRichText(block, names),
   markdown: (block, { names }) =>
     h(
@@ -121,6 +122,17 @@ function drawActions(block, setting) {
     "div",
     { class: "block-actions" },
     list(block.elements).map((element) => drawElement(element, setting, "")),
+  );
+}
+
+/** @param {any} block @param {Setting} setting */
+function drawInput(block, setting) {
+  const words = String(block.label?.text ?? "");
+  return h(
+    "div",
+    { class: "block-input" },
+    h("p", { class: "block-input-label" }, drawPlain(words)),
+    drawElement(block.element ?? {}, setting, words),
   );
 }
 

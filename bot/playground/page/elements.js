@@ -12,6 +12,9 @@ import { openPicker } from "./picker.js";
 /** What this person picked in a select, which Slack shows until the message changes. @type {Map<string, string>} */
 const picked = new Map();
 
+/** What this person is about to write into a field, which outlives a redrawing. @type {Map<string, string>} */
+const written = new Map();
+
 /**
  * @param {any} element
  * @param {Setting} setting
@@ -22,6 +25,7 @@ export function drawElement(element, setting, label) {
   if (element.type === "button" || element.type === "icon_button") return drawButton(element, setting);
   if (element.type === "static_select") return drawSelect(element, setting, label);
   if (element.type === "feedback_buttons") return drawFeedback(element, setting);
+  if (element.type === "plain_text_input") return drawField(element, setting, label);
   if (element.type === "image")
     return h("span", { class: "block-image" }, `Image: ${element.alt_text ?? ""}`);
   return h("span", { class: "block-unknown" }, `A “${element.type}”, which this playground does not draw.`);
@@ -116,6 +120,29 @@ function drawSelect(element, setting, label) {
     }),
   );
   return button;
+}
+
+/** A field of one line, sent with Enter as Slack sends it. @param {any} element @param {Setting} setting @param {string} label */
+function drawField(element, setting, label) {
+  const place = `${setting.place}:${element.action_id}`;
+  const sends = (element.dispatch_action_config?.trigger_actions_on ?? []).includes("on_enter_pressed");
+  const field = h("input", {
+    type: "text",
+    class: "field",
+    "aria-label": label || "Your answer",
+    "data-action": element.action_id,
+    placeholder: element.placeholder?.text,
+    maxlength: element.max_length,
+  });
+  field.value = written.get(place) ?? String(element.initial_value ?? "");
+  field.addEventListener("input", () => written.set(place, field.value));
+  field.addEventListener("keydown", async (event) => {
+    if (event.key !== "Enter" || event.isComposing || !sends) return;
+    event.preventDefault();
+    if (field.value.trim() && (await press(field, element, setting, field.value))) written.delete(place);
+  });
+  const hint = sends ? h("span", { class: "field-hint", "aria-hidden": "true" }, "Enter sends it") : null;
+  return h("span", { class: "field-line" }, field, hint);
 }
 
 /** @param {any} element @returns {import("./listbox.js").Option[]} */

@@ -98,6 +98,8 @@ def _action(element: Json, block: Json, value: str | None) -> Json:
     if kind in _WITH_OPTIONS:
         option = _option(element, value)
         return action | {"selected_option": {key: option[key] for key in ("text", "value") if key in option}}
+    if kind == "plain_text_input":
+        return action | {"value": _words(element, value)}
     if kind == "feedback_buttons":
         return {**action, "value": _option(element, value).get("value", "")}
     if kind in _SELECTED:
@@ -105,6 +107,14 @@ def _action(element: Json, block: Json, value: str | None) -> Json:
     if "value" in element:
         return action | {"value": element["value"]}
     return action
+
+
+def _words(element: Json, value: str | None) -> str:
+    """What somebody wrote into a field, within what it takes."""
+    most = element.get("max_length")
+    if isinstance(most, int) and len(value or "") > most:
+        raise ControlError(400, f"action {element['action_id']!r} takes {most} characters at most")
+    return value or ""
 
 
 def _option(element: Json, value: str | None) -> Json:
@@ -120,12 +130,15 @@ def _state(message: Message, block: Json, action: Json) -> Json:
     """What stands in each input of the message; only the one just used is known to have changed."""
     values: Json = {}
     for other, element in elements(message.blocks):
-        if element.get("type") in _WITH_OPTIONS - {"overflow"}:
-            option = element.get("initial_option")
-            if element["action_id"] == action["action_id"] and other is block:
-                option = action["selected_option"]
-            state = {"type": element["type"], "selected_option": option}
-            values.setdefault(other.get("block_id", ""), {})[element["action_id"]] = state
+        used = action if other is block and element["action_id"] == action["action_id"] else {}
+        kind = element.get("type")
+        if kind in _WITH_OPTIONS - {"overflow"}:
+            state = {"selected_option": used.get("selected_option", element.get("initial_option"))}
+        elif kind == "plain_text_input":
+            state = {"value": used.get("value")}
+        else:
+            continue
+        values.setdefault(other.get("block_id", ""), {})[element["action_id"]] = {"type": kind, **state}
     return values
 
 
