@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.engine import Row
 from storage.ledger import NewEffect, Tx, decoded
 from storage.prompts import close_effects
-from storage.questions import runs
+from storage.questions import close_all, runs
 
 MOVE = "turn.move"  # the intent of a move: {prompt_id, repository, by}
 

@@ -78,12 +78,16 @@ async def question(botty: Botty, thread: Thread, words: str = "") -> Post:
     """The open question with these words, once it is there."""
 
     async def look() -> Post | None:
-        asked = [post for post in await thread.by_bot() if post.actions and words in post.everything]
+        asked = [post for post in await thread.by_bot() if _is_open(post) and words in post.everything]
         return asked[-1] if asked else None
 
     found = await until(botty, look)
     assert isinstance(found, Post)
     return found
+
+
+def _is_open(post: Post) -> bool:
+    return any(str(action["action_id"]).startswith("answer") for action in post.actions)
 
 
 async def press(botty: Botty, post: Post, thread: Thread, label: str, user: str = "ada") -> None:
