@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,10 +45,18 @@ _KIND = "question"  # what an event calls the kind of a question
 class Questions:
     """One turn's. `waiting` counts those that somebody waits for, in which an agent's silence is no fault."""
 
-    def __init__(self, house: House, file: SessionFile, prompt: Prompt) -> None:
+    def __init__(
+        self,
+        house: House,
+        file: SessionFile,
+        prompt: Prompt,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`before` is awaited before each question."""
         self._file = file
         self._prompt = prompt
         self._epoch = house.epoch
+        self._before = before
         self._asked = 0
         self._places = asyncio.Semaphore(_MOST_OPEN)
         self._allowed: set[tuple[str, str]] = set()  # what somebody allowed for all of this turn
@@ -116,6 +124,8 @@ class Questions:
         facts |= {"free_text": kind == "ask" and (question.free_text or not labels), "tool": dict(tool or {})}
         data = {_KIND: kind, "key": key, "text": text, "options": labels}
         event = NewEvent(EventType.QUESTION_ASKED, data, self._prompt.id)
+        if self._before is not None:
+            await self._before()
         with self._news() as news:
             if not await self._file.ask(key, self._epoch, event, facts):
                 return None

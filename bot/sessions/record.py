@@ -46,6 +46,10 @@ class Record:
         if self._coalescer.due() is not None and (self._flushing is None or self._flushing.done()):
             self._flushing = asyncio.create_task(self._flush_later())
 
+    async def flush(self) -> None:
+        """Write what is held back, so that it comes before what is written next."""
+        await self._write(self._coalescer.flush())
+
     async def close(self) -> None:
         """Write what is held back; nothing is taken after it."""
         self.closed = True

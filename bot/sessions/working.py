@@ -49,7 +49,7 @@ class Working:
         self._watching = Watching(
             file, prompt.id, house.epoch, progress=progress, out_of_money=self._out_of_money
         )
-        self._questions = Questions(house, file, prompt)
+        self._questions = Questions(house, file, prompt, record.flush)
         self.ground: Ground | None = None
 
     async def run(self, landing: Landing, repository: Repository, kept: Kept) -> tuple[str, str]:

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 OF_NO_SESSION = SessionId("state")  # the posts of `state.db`, under its own name
 EVENT_TYPE = "threadsmith_outbox"
 REQUEST_SECONDS = 10.0
+PAUSE_SECONDS = 3.0  # for showing what was said before a question
 FINISH_SECONDS = 5.0  # for closing the live stream before the final message
 SETTLE_SECONDS = 10.0  # for the status and the reaction after it
 _UNSPEAKABLE = "I have something to say here that I cannot put into words. The bot's log has the details."
@@ -212,6 +213,8 @@ class Outbox:
         if final:
             closing = self._progress.finish(SessionId(session["id"]), facts["prompt_id"])
             await self._decorate(closing, FINISH_SECONDS)
+        if facts["kind"] == "ask":
+            await self._progress.pause(SessionId(session["id"]), PAUSE_SECONDS)
         found = await self._look_for(session, row) if row["state"] == "sending" else None
         result = found if found is not None else await self._post(file, session, row)
         if final:

@@ -74,6 +74,12 @@ class Progress:
         if viewer is not None:
             await viewer.finish()
 
+    async def pause(self, session: SessionId, seconds: float) -> None:
+        """Wait until all that was said before an open question is shown, so that it stands above it."""
+        viewer = self._viewers.get(session)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(viewer.waits.wait() if viewer else asyncio.sleep(0), seconds)
+
     async def settle(self, session: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """After the final message: the status off processing, a mark on the message that asked."""
         await self.status(session, "active")
@@ -211,7 +217,7 @@ class Viewer:
         self._more = False  # and something came after it
         self._failed = False
         self._open: set[str] = set()  # questions that the turn waits for
-        self._waits = False  # and that is shown
+        self.waits = asyncio.Event()  # and that is shown
         self._task = asyncio.create_task(self._run(), name=f"progress {session}")
 
     def wake(self) -> None:
@@ -261,10 +267,9 @@ class Viewer:
             part = first_of(self._unsent)
             await self._send_or_drop(part)
             del self._unsent[: len(part)]
-        if self._waits != bool(self._open) and not self._ended:
-            self._waits = bool(self._open)
-            await self._close_stream(waiting=self._waits)  # what comes next belongs below the question
-            await self._progress.status(self._session, "suspended" if self._waits else "processing")
+        if self.waits.is_set() != bool(self._open) and not self._ended:
+            await self._close_stream(waiting=bool(self._open))  # what comes next belongs below the question
+            (self.waits.set if self._open else self.waits.clear)()
         if self._asks:
             await self._progress.status(self._session, "suspended")  # it is people's turn now
 
