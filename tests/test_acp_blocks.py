@@ -51,6 +51,14 @@ async def test_what_the_agent_takes_reaches_it_as_the_protocol_has_it(bench):
     assert kinds == ["image", "resource", "resource_link", "text"]
 
 
+async def test_an_agent_that_cannot_see_is_sent_no_image(bench):
+    client = await bench.puppet()
+    heard = Heard()
+    await client.prompt([image(), text_block('[["seen"]]')], heard)
+    prompt = json.loads(heard.text)[-1]["params"]["prompt"]
+    assert [block["type"] for block in prompt] == ["text", "text"]
+
+
 @pytest.mark.parametrize(
     ("block", "abilities"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,6 +102,7 @@ async def test_an_agent_that_wants_a_sign_in_gets_none_and_an_admin_is_told_what
 
 STDIO = McpServer("files", command=("npx", "-y", "files-mcp"), env={"ROOT": "/w"})
 REMOTE = McpServer("tracker", url="/routes/tracker/mcp")
+ABSOLUTE = McpServer("absolute", url=f"{GATEWAY_URL}/routes/tracker/mcp")
 
 
 def over_http(way: str) -> dict[str, Any]:
@@ -108,25 +110,22 @@ def over_http(way: str) -> dict[str, Any]:
 
 
 async def test_tool_servers_are_handed_over_as_the_protocol_has_them(bench):
-    client = await bench.puppet(
-        {"capabilities": {"mcpCapabilities": {"http": True}}}, mcp_servers=[STDIO, REMOTE]
-    )
+    client = await bench.puppet(over_http("http"), mcp_servers=[STDIO, REMOTE, ABSOLUTE])
     ((_, params),) = await sent(client)
-    local, remote = params["mcpServers"]
+    local, remote, absolute = params["mcpServers"]
     assert local == {
         "name": "files", "command": "npx", "args": ["-y", "files-mcp"],
         "env": [{"name": "ROOT", "value": "/w"}],
     }  # fmt: skip
     url = f"{GATEWAY_URL}/routes/tracker/mcp"
     assert remote == {"type": "http", "name": "tracker", "url": url, "headers": []}
-    assert len(acp.schema.NewSessionRequest.model_validate(params).mcp_servers) == 2
+    assert absolute == remote | {"name": "absolute"}
+    assert len(acp.schema.NewSessionRequest.model_validate(params).mcp_servers) == 3
     assert client.left_out == ()
 
 
 async def test_an_agent_that_takes_no_tool_server_over_http_is_spared_those_and_they_are_named(bench):
-    client = await bench.puppet(
-        {"capabilities": {"mcpCapabilities": {"sse": True}}}, mcp_servers=[STDIO, REMOTE]
-    )
+    client = await bench.puppet(over_http("sse"), mcp_servers=[STDIO, REMOTE])
     ((_, params),) = await sent(client)
     assert [server["name"] for server in params["mcpServers"]] == ["files"]
     assert client.left_out == ("tracker",)
@@ -171,10 +170,16 @@ async def test_an_old_session_is_resumed_where_possible_else_loaded_else_a_new_o
         assert model.get(method, acp.schema.NewSessionRequest).model_validate(params).cwd == "/w"
 
 
-async def test_a_long_history_counts_for_no_turn(bench):
-    client = bench.client(turn_characters=20, turn_updates=2)
-    await client.start(await bench.puppet_process(load=True, session="old"), "/", session_id="old")
+async def test_a_long_history_is_not_taken_off_what_the_agent_may_say_afterwards(bench):
+    outside = Heard()
+    client = bench.client(turn_characters=20, outside=outside)
+    process = await bench.puppet_process(load=True, session="old", history="old words " * 10)
+    await client.start(process, "/", session_id="old")
+    message = {"method": "puppet/say", "params": {"texts": ["by the way"]}}
+    await process.write(json.dumps(message).encode() + b"\n")
+    await asyncio.wait_for(outside.something.wait(), 20)
     assert (await play(client, ["say", "as long as ever"]))[1].text == "as long as ever"
+    assert outside.text == "by the way"
 
 
 # -- modes, models, options ----------------------------------------------------------------------

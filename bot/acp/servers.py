@@ -13,7 +13,8 @@ def entries(
 ) -> tuple[list[dict[str, Any]], tuple[McpServer, ...]]:
     """What goes to the agent, and what is left out because it speaks no HTTP to tool servers.
 
-    A server elsewhere is always a path of the gateway: it adds the key, and nothing else leads out.
+    A server elsewhere is always a path of the gateway, named with or without the gateway's own address: it
+    adds the key, and nothing else leads out.
     """
     left_out = tuple(server for server in servers if server.url and not http)
     return [_entry(server) for server in servers if server not in left_out], left_out
@@ -21,7 +22,8 @@ def entries(
 
 def _entry(server: McpServer) -> dict[str, Any]:
     if server.url:
-        url = f"{GATEWAY_URL}/{server.url.lstrip('/')}"
+        path = server.url.removeprefix(GATEWAY_URL).lstrip("/")
+        url = f"{GATEWAY_URL}/{path}"
         return {"type": "http", "name": server.name, "url": url, "headers": []}
     command, *args = server.command
     env = [{"name": name, "value": value} for name, value in server.env.items()]

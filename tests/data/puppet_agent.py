@@ -145,7 +145,8 @@ def reply(request_id, result):
 def continued(request_id, session, how):
     """Say old words, then answer as told: `how` is True, "refuse", or an error."""
     if how != "silent":
-        update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "old"}}, session)
+        text = OPTIONS.get("history", "old")
+        update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}, session)
     refusal = {"code": -32002, "message": "Resource not found"}
     reply(request_id, refusal if how == "refuse" else OPTIONS.get("opened", {}))
 
