@@ -72,8 +72,11 @@ class LocalProcess:
     async def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        # asyncio tells of an exit only once the pipes are at their end, which an unread one never is
-        self._process._transport.close()  # type: ignore[attr-defined]
+        # asyncio tells of an exit only once the pipes are at their end, which an unread one never is. Closing
+        # the transport itself would wait for the child beside asyncio, which then does not know how it ended.
+        transport = self._process._transport  # type: ignore[attr-defined]
+        for pipe in filter(None, map(transport.get_pipe_transport, range(3))):
+            pipe.close()
 
     async def discard(self) -> None:
         """Give every pipe back, whatever is still in it."""
