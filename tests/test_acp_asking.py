@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import acp.schema
 import pytest
 from acp_process import Bench, asked, play
 
-from bot.acp import answers
+from bot.acp.answers import OPEN_QUESTIONS, Answers
 from bot.acp.requests import PermissionAsk, policy_of
-from bot.acp.turn import TOOLS_KEPT, StopReason
+from bot.acp.turn import TOOLS_KEPT, AgentLimits, StopReason, Turn
 
 
 @pytest.fixture
@@ -137,25 +136,28 @@ async def test_a_permission_that_nobody_decides_is_a_no_after_its_limit_and_the_
     assert (await play(client, ["say", "on"]))[1].text == "on"
 
 
-async def test_only_a_few_questions_are_open_at_a_time(bench, monkeypatch):
-    monkeypatch.setattr(answers, "OPEN_QUESTIONS", 2)
-    waiting, most, free = 0, 0, asyncio.Event()
+async def test_only_a_few_questions_are_open_at_a_time():
+    waiting: list[PermissionAsk] = []
+    go_on = asyncio.Event()
 
     async def ask(ask: PermissionAsk) -> str | None:
-        nonlocal waiting, most
-        waiting += 1
-        most = max(most, waiting)
-        if waiting == 2:
-            free.set()
-        await free.wait()
-        waiting -= 1
+        waiting.append(ask)
+        await go_on.wait()
         return "id-allow_once"
 
-    client = await bench.puppet(policy=policy_of("ask", ask))
-    message = {"jsonrpc": "2.0", "method": PERMISSION, "params": permission(*ALL)}
-    asks = [["raw", json.dumps({**message, "id": f"r{n}"})] for n in range(10)]
-    await play(client, *asks, ["await", [f"r{n}" for n in range(10)]])
-    assert most == 2
+    loop = asyncio.get_running_loop()
+    turn = Turn(asyncio.create_task(go_on.wait()), loop.create_future(), AgentLimits())
+    desk = Answers("puppet", policy_of("ask", ask), None, 60)
+    asked = [
+        asyncio.create_task(desk.answer(turn, "puppet-1", PERMISSION, permission(*ALL), "/"))
+        for _ in range(10)
+    ]
+    for _ in range(100):  # as often as it takes for all that can run to have run
+        await asyncio.sleep(0)
+    assert (turn.questions, len(waiting)) == (10, OPEN_QUESTIONS)
+    go_on.set()
+    assert {picked(await each) for each in asked} == {"id-allow_once"}
+    assert (turn.questions, len(waiting)) == (0, 10)
 
 
 # -- silence -------------------------------------------------------------------------------------

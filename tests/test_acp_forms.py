@@ -125,6 +125,9 @@ async def test_a_form_that_nobody_answers_at_all_is_cancelled():
 
 DECLINED: dict[str, Any] = {
     "an address": {"mode": "url", "elicitationId": "e", "url": "https://evil.example/login"},
+    "an address with a form": form({"x": CHOICE}) | {"mode": "url", "url": "https://evil.example"},
+    "a form that needs more than we can ask": form({"x": {"type": "object"}, "y": CHOICE}, "x"),
+    "many fields nobody can ask": form({"y": CHOICE} | {f"x{n}": {"type": "object"} for n in range(1_000)}),
     "a mode of a newer protocol": {"mode": "_hologram"},
     "no mode": {"mode": None},
     "no fields": form({}),

@@ -271,6 +271,12 @@ async def test_what_the_agent_changes_by_itself_is_known_and_is_a_step_for_peopl
     assert titles == ["Mode: Yolo", "Model: A/large", "Mode: Ask"]
 
 
+async def test_a_mode_that_was_not_known_before_is_no_step(bench):
+    client = await bench.puppet()
+    _, heard = await play(client, ["update", {"sessionUpdate": "current_mode_update", "currentModeId": "x"}])
+    assert (client.session.mode, heard.drafts) == ("x", [])
+
+
 async def test_the_agents_title_of_its_session_is_kept_and_may_be_cleared(bench):
     client = await bench.puppet()
     await play(

@@ -149,6 +149,11 @@ def test_of_a_large_edit_both_sides_are_shown_and_what_is_left_out_is_counted():
     assert shown.count("\n+new") == 9
 
 
+def test_a_long_line_does_not_hide_the_next_one():
+    _, first, second = excerpt("", "x" * 100_000 + "\nthe next\n").splitlines()
+    assert (len(first), second) == (201, "+the next")
+
+
 @given(st.text("ab\n\r\u2028\x1b[", max_size=60), st.text("ab\n\r\u2028\x1b[", max_size=60))
 def test_an_excerpt_applied_to_the_old_text_gives_the_new_one(old, new):
     """As long as nothing had to be cut or cleaned."""

@@ -144,7 +144,7 @@ def _titled(listed: object) -> tuple[Choice, ...]:
     """`description` belongs to the label: what a choice means is often only said there."""
     items = listed[:OPTIONS_MOST] if isinstance(listed, list) else []
     named = [{"id": x.get("const"), "name": _label(x)} for x in map(mapping, items)]
-    return choices(named, "id", OPTIONS_MOST)
+    return choices(named, "id")
 
 
 def _label(fields: Mapping[str, Any]) -> str:

@@ -51,13 +51,6 @@ def ask(request_id, method, params):
             return
 
 
-def await_answers(ids):
-    """Until all these requests were answered; nothing is said about it."""
-    left = set(ids)
-    while left:
-        left.discard(receive().get("id"))
-
-
 def wait_for_cancel():
     while receive().get("method") != "session/cancel":
         pass
@@ -118,7 +111,6 @@ OPERATIONS = {
     "say": say,
     "update": update,
     "request": ask,
-    "await": await_answers,
     "flood": flood,
     "big": big,
     "repeat": repeat,
