@@ -47,7 +47,7 @@ class Table:
         async def progress(line: str) -> None:
             """Nobody looks."""
 
-        await self.bench.open(self.repository, progress)
+        await self.bench.open(self.repository, recipe(), progress)
 
     async def play(self, *operations: Sequence[Any]) -> Heard:
         heard = Heard()
