@@ -23,6 +23,7 @@ from plugins.sandbox_runner.cgroups import find, settings
 from plugins.sandbox_runner.control import Control, encode
 from plugins.sandbox_runner.supervisor import EXITED, FAILED, READY, REPLY, STARTED
 
+IPPROTO_MPTCP = 262
 LIMITS = Limits(memory_mib=100, cores=1.5, disk_mib=10, processes=20, wall_seconds=60)
 ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOWED = "allowed"
@@ -144,8 +145,13 @@ async def inside(unready: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     return unready
 
 
-def a_listener(*options: int, family: int = socket.AF_INET, host: str = "127.0.0.1") -> socket.socket:
-    listener = socket.socket(family)
+def a_listener(
+    *options: int, family: int = socket.AF_INET, protocol: int = 0, host: str = "127.0.0.1"
+) -> socket.socket:
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM, protocol)
+    except OSError as error:
+        pytest.skip(f"this kernel has no such socket: {error}")
     for option in options:
         listener.setsockopt(socket.SOL_SOCKET, option, 1)
     listener.bind(f"\0{secrets.token_hex(8)}" if family == socket.AF_UNIX else (host, 0))
@@ -240,6 +246,7 @@ NOT_THE_LISTENER: dict[str, Callable[[], Any]] = {
     "not listening": lambda: bound(socket.SOCK_STREAM),
     "of another family": lambda: a_listener(family=socket.AF_UNIX),
     "of the other internet": lambda: a_listener(family=socket.AF_INET6, host="::1"),
+    "of another protocol": lambda: a_listener(protocol=IPPROTO_MPTCP),
     "open to all addresses": lambda: a_listener(host="0.0.0.0"),
     "on another port": lambda: a_listener(),
     "sharing its address": lambda: a_listener(socket.SO_REUSEPORT),

@@ -114,6 +114,20 @@ class Mirror:
         writer.close()
 
 
+class Stuck:
+    """An egress that answers, and then waits for something other than its client."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.over.set()
+
+
 class Broken:
     """An egress that fails at whatever it is told."""
 
@@ -169,6 +183,14 @@ class WayOutContract:
         assert await python(sandbox, GREET) == "nothing"
         assert teller.came == 1
 
+    async def test_what_an_egress_waits_for_does_not_keep_it(self, sandbox: Sandbox) -> None:
+        stuck = Stuck()
+        await sandbox.set_egress(stuck)
+        async with holding(sandbox) as process:
+            await sandbox.set_egress(None)
+            assert stuck.over.is_set()
+            await until(process, b"cut")
+
     async def test_another_egress_gets_new_connections_alone(self, sandbox: Sandbox) -> None:
         first, second = Teller("first"), Teller("second")
         await sandbox.set_egress(first)
@@ -200,6 +222,7 @@ class WayOutContract:
         await sandbox.set_egress(Broken())
         assert await python(sandbox, GREET) == "nothing"
         assert "it is broken" in caplog.text
+        assert "never retrieved" not in caplog.text
         await sandbox.set_egress(Teller())
         assert await python(sandbox, GREET) == "egress hello"
 
@@ -220,14 +243,15 @@ class WayOutContract:
         (folder / "bin").mkdir(parents=True)
         program = folder / "bin" / "program"
         program.write_text("#!/bin/sh\necho I run\n")
-        program.chmod(0o755)
+        for each in (folder, folder / "bin", program):
+            each.chmod(0o777)  # it is not the modes that keep it from writing
         sandbox = await provider.create(replace(SPEC, folders={AGENT_FOLDER: folder}))
-        write = "echo x > bin/new; echo x >> bin/program; rm bin/program; chmod 777 bin"
+        write = "echo x > bin/new; echo x >> bin/program; rm bin/program; chmod 700 bin/program bin"
         done = await shell(sandbox, f"bin/program; {write}; bin/program", cwd=AGENT_FOLDER)
         restored = await provider.create(replace(SPEC, image=await sandbox.snapshot()))
         left = await shell(restored, f"ls {AGENT_FOLDER}")
         await asyncio.gather(sandbox.terminate(), restored.terminate())
         assert done.stdout == b"I run\n" * 2, done.stderr
         assert [path.name for path in (folder / "bin").iterdir()] == ["program"]
-        assert program.stat().st_mode & 0o777 == 0o755
+        assert program.stat().st_mode & 0o777 == 0o777
         assert left.stdout == b""

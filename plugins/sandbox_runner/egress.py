@@ -43,12 +43,11 @@ def taken(descriptor: int) -> socket.socket | None:
 
 
 def is_gateway(each: socket.socket) -> bool:
-    kind = (each.family, each.type, each.proto)
-    if kind != (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP):
-        return False
+    """TCP by the name of IPv4's, listening there, and alone."""
     options = (socket.SO_ACCEPTCONN, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
     found = [bool(each.getsockopt(socket.SOL_SOCKET, option)) for option in options]
-    return found == [True, False, False] and each.getsockname() == GATEWAY
+    alone = found == [True, False, False]
+    return alone and each.proto == socket.IPPROTO_TCP and each.getsockname() == GATEWAY
 
 
 @dataclass(slots=True)
