@@ -11,6 +11,7 @@ Attach a checker to a workspace and ask it at the end:
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ NULLABLE = frozenset({"enterprise", "enterprise_id"})
 TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
 
 
+@cache
 def load() -> dict[str, Any]:
-    """All shapes: `api/METHOD`, `event/TYPE_OR_SUBTYPE`, `interactive/TYPE`, `slash_commands`, `error`."""
+    """All shapes: `api/METHOD`, `event/TYPE_OR_SUBTYPE`, `interactive/TYPE`, `slash_commands`, `error`.
+
+    `file` is the shape of a file wherever one is met, named there as `@file`.
+    """
     data = json.loads(DATA.read_text())
     return {**data["recorded"], **data["derived"]}
 
@@ -31,6 +36,8 @@ def deviations(value: Any, shape: Any, path: str = "") -> list[str]:
     """Unknown keys and wrong types in `value`, each with its path; missing keys are fine."""
     if shape == OPEN or shape in ({}, []):
         return []
+    if isinstance(shape, str) and shape.startswith("@"):
+        shape = load()[shape[1:]]
     if isinstance(shape, dict):
         return _object_deviations(value, shape, path)
     if isinstance(shape, list):

@@ -139,7 +139,7 @@ async def test_what_is_not_there_is_refused_in_the_same_form_as_all_else(slack, 
 async def test_a_body_that_is_too_large_or_in_an_unknown_charset_is_refused_in_words(slack):
     headers = {**HEADERS, "Content-Type": "application/json"}
     large = io.BytesIO(b'"' + b"x" * (5 << 20) + b'"')
-    async with slack.session.post(f"{slack.url}/control/message", data=large, headers=headers) as response:
+    async with slack.session.post(f"{slack.url}/control/edit", data=large, headers=headers) as response:
         assert (response.status, list(await response.json())) == (413, ["error"])
     headers = {**HEADERS, "Content-Type": "application/json; charset=klingon"}
     assert await status_of(slack, "/control/message", "post", headers=headers, data=b"{}") == 400

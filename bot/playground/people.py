@@ -87,6 +87,13 @@ CHANNELS = {
     )
 }
 
+SCOPES = (
+    *("app_mentions:read", "assistant:write", "chat:write", "commands", "files:read", "files:write"),
+    *("channels:history", "groups:history", "im:history", "mpim:history"),
+    *("channels:read", "groups:read", "im:read", "mpim:read"),
+    *("reactions:read", "reactions:write", "users:read"),
+)
+
 COMMANDS = (Command("/threadsmith", "Ask Threadsmith about its work", "[help | sessions]"),)
 
 

@@ -67,6 +67,13 @@ export class Api {
     });
   }
 
+  /** @param {string} user @param {string} id @returns {Promise<Blob>} the content of a file */
+  async file(user, id) {
+    const reply = await this.ask(`/page/file?${new URLSearchParams({ user, id })}`, {});
+    if (!reply.ok) throw new ApiError("This file is not here any more.", reply.status);
+    return reply.blob();
+  }
+
   /** @param {string} user @returns {string} where the events of this person's view come from */
   eventsAddress(user) {
     const address = new URL("/page/events", location.href);
@@ -82,11 +89,16 @@ export class Api {
   }
 
   /** @param {string} path @param {RequestInit} init */
-  async send(path, init) {
+  async ask(path, init) {
     const headers = { ...init.headers, "X-Playground-Token": this.token };
-    const reply = await fetch(path, { ...init, headers, cache: "no-store" }).catch(() => {
+    return fetch(path, { ...init, headers, cache: "no-store" }).catch(() => {
       throw new ApiError("The playground does not answer. Is it still running?", 0);
     });
+  }
+
+  /** @param {string} path @param {RequestInit} init */
+  async send(path, init) {
+    const reply = await this.ask(path, init);
     const body = await reply.json().catch(() => ({}));
     if (!reply.ok) throw new ApiError(body.error || `The playground answered ${reply.status}.`, reply.status);
     return body;

@@ -3,6 +3,7 @@
 import { displayName } from "./avatar.js";
 import { complete } from "./completion.js";
 import { fill, h } from "./dom.js";
+import { Attached } from "./files.js";
 import { icon } from "./icons.js";
 import { Listbox } from "./listbox.js";
 import { toRaw } from "./raw.js";
@@ -39,12 +40,16 @@ export class Composer {
       icon("send"),
     );
     this.note = h("p", { class: "composer-note", role: "status" });
+    this.attached = new Attached(
+      () => this.refit(),
+      (text) => fill(this.note, text),
+    );
     this.suggestions = h("div", { class: "suggestions", hidden: true }, this.list.node);
     this.node = h(
       "form",
       { class: "composer" },
       this.suggestions,
-      h("div", { class: "composer-box" }, this.field, this.foot()),
+      h("div", { class: "composer-box" }, this.attached.node, this.field, this.foot()),
       this.note,
     );
     this.listen();
@@ -84,6 +89,7 @@ export class Composer {
     return h(
       "div",
       { class: "composer-foot" },
+      this.attached.button(),
       mention,
       this.inThread ? null : command,
       hint,
@@ -96,6 +102,7 @@ export class Composer {
     this.field.addEventListener("click", () => this.suggest());
     this.field.addEventListener("blur", () => this.hide());
     this.field.addEventListener("keydown", (event) => this.pressed(event));
+    this.field.addEventListener("paste", (event) => this.attached.paste(event));
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -110,6 +117,7 @@ export class Composer {
     this.keepDraft();
     this.place = { channel, thread };
     this.field.value = this.drafts.get(this.key()) ?? "";
+    this.attached.show(this.key());
     fill(this.note);
     this.hide();
     this.refit();
@@ -125,7 +133,7 @@ export class Composer {
 
   refit() {
     fitHeight(this.field);
-    this.sendButton.toggleAttribute("disabled", !this.field.value.trim());
+    this.sendButton.toggleAttribute("disabled", !this.field.value.trim() && this.attached.empty);
   }
 
   /** @param {string} text put it in place of what was typed, the caret at its end */
@@ -203,7 +211,7 @@ export class Composer {
 
   async send() {
     const typed = this.field.value.trim();
-    if (!typed || !this.place) return;
+    if ((!typed && this.attached.empty) || !this.place) return;
     const place = this.place;
     const command = /^(\/\S+)\s*([\s\S]*)$/.exec(typed);
     const refusal = command && this.refuse(command[1]);
@@ -211,10 +219,13 @@ export class Composer {
       fill(this.note, refusal);
       return;
     }
+    const files = command ? [] : this.attached.take();
     this.write("");
     this.drafts.delete(this.key());
-    const answer = await (command ? this.run(command[1], command[2], place) : this.say(typed, place));
-    if (answer === null && this.place === place && !this.field.value) this.write(typed);
+    const answer = await (command ? this.run(command[1], command[2], place) : this.say(typed, place, files));
+    if (answer !== null || this.place !== place || this.field.value) return;
+    this.attached.putBack(files);
+    this.write(typed);
   }
 
   /** @param {string} name @returns {string | null} why this command cannot be sent */
@@ -236,13 +247,15 @@ export class Composer {
     });
   }
 
-  /** @param {string} typed @param {{channel: string, thread: string | null}} place */
-  async say(typed, { channel, thread }) {
+  /** @param {string} typed @param {{channel: string, thread: string | null}} place @param {import("./files.js").Given[]} files */
+  async say(typed, { channel, thread }, files) {
     const text = toRaw(typed, this.app.store.names());
-    const answer = await this.app.act(
-      "message",
-      thread ? { channel, text, thread_ts: thread } : { channel, text },
-    );
+    const answer = await this.app.act("message", {
+      channel,
+      text,
+      ...(thread && { thread_ts: thread }),
+      ...(files.length > 0 && { files }),
+    });
     if (answer && !thread) this.app.sent(channel, answer.ts);
     return answer;
   }

@@ -29,6 +29,8 @@ export class Messages {
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.list.addEventListener("click", (event) => this.touched(event));
     new ResizeObserver(() => this.atEnd && this.list.hasChildNodes() && this.toEnd()).observe(this.scroller);
+    // An image takes its place only once it is there; of a load only those above are told, not those around.
+    this.list.addEventListener("load", () => this.atEnd && this.toEnd(), { capture: true });
   }
 
   /** @param {string} place which channel or thread this is; another one starts at its end @param {Message[]} messages */

@@ -6,6 +6,7 @@
  * @typedef {{name: string, users: string[], count: number}} Reaction
  * @typedef {{id: string, title: string, status: string, details: unknown, output: unknown, sources: unknown[] | null}} Task
  * @typedef {{markdown: string, plan_title: string | null, tasks: Task[], display_mode: string | null}} Stream
+ * @typedef {{id: string, name: string, title: string, mimetype: string, pretty_type: string, size: number}} File
  * @typedef {object} Message
  * @property {string} ts
  * @property {string} channel
@@ -23,6 +24,7 @@
  * @property {boolean} streaming
  * @property {boolean} broadcast  a reply also shown in the channel
  * @property {Stream | null} stream
+ * @property {File[]} files
  * @typedef {{command: string, description: string, usage_hint: string}} Command
  * @typedef {{id: string, user_id: string, name: string, connected: boolean}} Bot
  * @typedef {{status: "active" | "processing" | "suspended" | "closed" | null, title: string | null, text: string}} Status  of a thread; `text` is what the bot says it is doing

@@ -6,6 +6,7 @@ import { fullTimeOf, timeOf } from "./clock.js";
 import { ask } from "./dialog.js";
 import { fill, h, reconcile } from "./dom.js";
 import { drawEditor } from "./editor.js";
+import { drawFile } from "./files.js";
 import { icon } from "./icons.js";
 import { drawEmoji } from "./inline.js";
 import { drawPiece, splitMarkdown } from "./markdown.js";
@@ -146,8 +147,10 @@ function partItems(message, app) {
       make: () => drawBlock(block, { names, place: `${place}:${index}`, message, app }),
     });
   }
-  if (items.length === 0)
+  if (items.length === 0 && (message.text || message.files.length === 0))
     items.push({ key: "text", parts: [message.text], make: () => drawMrkdwn(message.text, names) });
+  for (const file of message.files)
+    items.push({ key: `file-${file.id}`, parts: [file.id], make: () => drawFile(file, app) });
   if (message.edited)
     items.push({ key: "edited", parts: [], make: () => h("span", { class: "edited" }, "(edited)") });
   return items;

@@ -8,7 +8,16 @@ import time
 from aiohttp import web
 
 from bot.playground.settings import PlaygroundSettings
-from bot.playground.slack import agents, arguments, chat, conversations, reactions, streams, users
+from bot.playground.slack import (
+    agents,
+    arguments,
+    chat,
+    conversations,
+    file_calls,
+    reactions,
+    streams,
+    users,
+)
 from bot.playground.slack.arguments import Arguments
 from bot.playground.slack.calls import Call, Handler
 from bot.playground.slack.errors import SlackError
@@ -23,6 +32,7 @@ METHODS: dict[str, Handler] = {
     **streams.METHODS,
     **reactions.METHODS,
     **agents.METHODS,
+    **file_calls.METHODS,
 }
 APP_TOKEN_METHODS = frozenset({"apps.connections.open"})
 CONTINUES = frozenset({"chat.appendStream", "chat.stopStream"})
@@ -58,7 +68,7 @@ class Api:
         self._workspace.observe("api", method, answer)
         if fault == "lost_reply":
             return _cut(request)
-        return web.json_response(answer)
+        return web.json_response(answer, headers={"X-OAuth-Scopes": ",".join(sorted(self._workspace.scopes))})
 
     def _answer(self, method: str, args: Arguments, request: web.Request) -> Json:
         if method == "api.test":
@@ -130,7 +140,7 @@ def _api_test(args: Arguments) -> Json:
 
 
 def _refusal(error: SlackError) -> Json:
-    answer: Json = {"ok": False, "error": error.code}
+    answer: Json = {"ok": False, "error": error.code, **error.more}
     if error.messages:
         answer["response_metadata"] = {"messages": list(error.messages)}
     return answer

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 from aiohttp import web
 
 from bot.playground.slack.arguments import whole
 from bot.playground.slack.errors import ControlError
+from bot.playground.slack.files import MAX_FILE_BYTES, MAX_FILES, MAX_MESSAGE_BYTES
 from bot.playground.slack.messages import Json
+
+_MIMETYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,100}")
 
 
 class Body:
@@ -53,6 +58,41 @@ class Body:
         if not all(content is None or isinstance(content, str) for content in value.values()):
             raise ControlError(400, f"{name} must have strings or null as contents")
         return value
+
+    def texts(self, name: str) -> list[str]:
+        """A list of strings."""
+        value = self._values.get(name)
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ControlError(400, f"{name} must be a list of strings")
+        return [whole(each) for each in value]
+
+    def attached(self, name: str) -> list[tuple[str, bytes, str | None]]:
+        """Files as (name, content, mimetype), none where absent."""
+        value = self._values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or len(value) > MAX_FILES:
+            raise ControlError(400, f"{name} must be a list of at most {MAX_FILES} files")
+        found = [_attached(each) for each in value]
+        if sum(len(content) for _, content, _ in found) > MAX_MESSAGE_BYTES:
+            raise ControlError(413, f"files of one message may have {MAX_MESSAGE_BYTES} bytes together")
+        return found
+
+
+def _attached(given: Any) -> tuple[str, bytes, str | None]:
+    if not isinstance(given, dict):
+        raise ControlError(400, "a file must be an object of name, content_base64, mimetype")
+    body = Body(given)
+    try:
+        content = base64.b64decode(body.text("content_base64"), validate=True)
+    except ValueError:
+        raise ControlError(400, "content_base64 is not base64") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ControlError(413, f"a file may have {MAX_FILE_BYTES} bytes")
+    mimetype = body.maybe("mimetype")
+    if mimetype is not None and not _MIMETYPE.fullmatch(mimetype):
+        raise ControlError(400, "mimetype must be like image/png")
+    return body.text("name"), content, mimetype
 
 
 async def read(request: web.Request) -> Body:

@@ -25,6 +25,12 @@ class Call:
     args: Arguments
     connect: Callable[[], str]
 
+    def needs(self, scope: str) -> None:
+        """Refuse where the app was not granted this."""
+        granted = self.workspace.scopes
+        if scope not in granted:
+            raise SlackError("missing_scope", needed=scope, provided=",".join(sorted(granted)))
+
     def channel(self, name: str = "channel") -> people.Channel:
         """The channel an argument names, by id, or by the id of the user whose DM it is."""
         value = self.args.text(name) or ""

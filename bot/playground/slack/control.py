@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
@@ -16,6 +17,8 @@ from bot.playground.slack.bodies import Body
 from bot.playground.slack.code_host import CodeHost
 from bot.playground.slack.deliveries import EVENTS
 from bot.playground.slack.errors import ControlError
+from bot.playground.slack.file_host import DOWNLOAD, UPLOAD
+from bot.playground.slack.files import MAX_MESSAGE_BYTES, described
 from bot.playground.slack.guard import require_token
 from bot.playground.slack.humans import Humans
 from bot.playground.slack.idle import Idle
@@ -26,7 +29,8 @@ from bot.playground.slack.workspace import Workspace
 Look = Callable[[Body], Awaitable[Json | list[Json]]]
 Action = Callable[[Body], Awaitable[Json]]
 MAX_IDLE_SECONDS = 600.0
-_CALLS = frozenset((*METHODS, *APP_TOKEN_METHODS, "api.test"))
+MAX_SAID_BYTES = MAX_MESSAGE_BYTES * 4 // 3 + (1 << 20)
+_CALLS = frozenset((*METHODS, *APP_TOKEN_METHODS, "api.test", UPLOAD, DOWNLOAD))
 _SENT = frozenset(
     (
         *(EVENTS, "message", "app_mention", "message_changed", "message_deleted", "thread_broadcast"),
@@ -65,6 +69,7 @@ class Control:
             "requests": self.requests,
             "pulls": self.pulls,
             "idle": self.idle,
+            "file": self.file,
         }
         actions: dict[str, Action] = {
             "message": self.message,
@@ -79,6 +84,7 @@ class Control:
             "review": self.review,
             "commit": self.commit,
             "fault": self.fault,
+            "scopes": self.scopes,
         }
         return [
             *(web.get(f"/control/{name}", self._look(look)) for name, look in looks.items()),
@@ -95,6 +101,8 @@ class Control:
     def _act(self, action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handler(request: web.Request) -> web.Response:
             require_token(request, self._token)
+            if action == self.message:
+                request = request.clone(client_max_size=MAX_SAID_BYTES)  # with files, as base64 in JSON
             return web.json_response(await action(await bodies.read(request)))
 
         return handler
@@ -160,15 +168,27 @@ class Control:
             raise ControlError(400, "timeout must be a number of seconds")
         return await self._idle.wait(min(max(timeout, 0.0), MAX_IDLE_SECONDS))
 
+    async def file(self, query: Body) -> Json:
+        """A file as it was posted, with its content."""
+        file = self._workspace.files.get(query.text("id"))
+        content = self._workspace.files.content(file.id) if file else None
+        if file is None or content is None:
+            raise ControlError(404, "no such file")
+        data = base64.b64encode(content).decode()
+        return {**described(file, self._workspace.base_url), "shares": file.shares, "content_base64": data}
+
     async def message(self, body: Body) -> Json:
-        """Somebody says something."""
-        thread_ts = body.maybe("thread_ts")
-        message = self._humans.say(body.text("channel"), body.text("user"), body.text("text"), thread_ts)
+        """Somebody says something, with files or without."""
+        thread_ts, channel, user = body.maybe("thread_ts"), body.text("channel"), body.text("user")
+        files = body.attached("files")
+        text = (body.maybe("text") or "") if files else body.text("text")
+        message = self._humans.say(channel, user, text, thread_ts, files)
         return {"ts": message.ts, "channel": message.channel, "thread_ts": message.thread_ts}
 
     async def edit(self, body: Body) -> Json:
         """Somebody changes their message."""
-        self._humans.edit(body.text("channel"), body.text("ts"), body.text("user"), body.text("text"))
+        text = body.maybe("text") or ""  # empty only where there are files, which it is for `edit` to say
+        self._humans.edit(body.text("channel"), body.text("ts"), body.text("user"), text)
         return {"ok": True}
 
     async def delete(self, body: Body) -> Json:
@@ -224,6 +244,11 @@ class Control:
         login, files = _login(body.text("user")), body.files("files")
         done = await self._code_host.commit(body.text("repository"), body.text("branch"), login, files)
         return {"ok": True, **done}
+
+    async def scopes(self, body: Body) -> Json:
+        """The app is installed again, with other scopes."""
+        self._workspace.scopes = frozenset(body.texts("scopes"))
+        return {"ok": True}
 
     async def fault(self, body: Body) -> Json:
         """Something is to go wrong. A method of the GitHub side has a space in it or begins with git-."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 
 class SlackError(Exception):
-    """A refusal of the Web API: `code` is Slack's own error name, `messages` its response metadata."""
+    """A refusal of the Web API: `code` is Slack's own error name, `messages` its response metadata.
 
-    def __init__(self, code: str, *messages: str) -> None:
+    `more` is what its answer has besides.
+    """
+
+    def __init__(self, code: str, *messages: str, **more: str) -> None:
         super().__init__(code)
         self.code = code
         self.messages = messages
+        self.more = more
 
 
 class ControlError(Exception):

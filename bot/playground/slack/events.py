@@ -21,7 +21,8 @@ def message_posted(message: Message, root: Message | None, replies: Replies | No
         event = views.slack_message(message, hide=views.BROADCAST_HIDES)
         event["root"] = views.slack_message(root, hide=views.ROOT_HIDES, replies=replies)
     else:
-        event = views.slack_message(message, hide=views.EVENT_HIDES, parent=root.user if root else None)
+        hide = views.SHARE_HIDES if message.files else views.EVENT_HIDES
+        event = views.slack_message(message, hide=hide, parent=root.user if root else None)
     return event | _placed(message, message.ts)
 
 

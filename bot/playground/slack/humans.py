@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from copy import deepcopy
 
 from bot.playground import people
 from bot.playground.slack import blocks, events, interactions, richtext
 from bot.playground.slack.errors import ControlError
+from bot.playground.slack.files import described, new_file
 from bot.playground.slack.messages import Json, Message
 from bot.playground.slack.reactions import emoji_name
 from bot.playground.slack.workspace import Workspace
 
 MAX_TEXT = 40_000
+Given = tuple[str, bytes, str | None]  # a file's name, its content, and the type it is said to be of
 _COMMAND = re.compile(r"/[a-z0-9_-]{1,32}")
 
 
@@ -23,10 +26,12 @@ class Humans:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def say(self, channel: str, user: str, text: str, thread_ts: str | None) -> Message:
-        """Post a message, in a thread if `thread_ts` names one."""
+    def say(
+        self, channel: str, user: str, text: str, thread_ts: str | None, given: Sequence[Given] = ()
+    ) -> Message:
+        """Post a message, in a thread if `thread_ts` names one; with files it may have no text."""
         self._in_channel(channel, user)
-        raw = _raw(text)
+        raw = _raw(text) if text or not given else ""
         root = self._seen(channel, thread_ts, user).root_ts if thread_ts else None
         message = Message(
             channel=channel,
@@ -34,15 +39,26 @@ class Humans:
             user=user,
             text=raw,
             thread_ts=root,
-            blocks=[richtext.rich_text(raw, blocks.new_id())],
+            blocks=[richtext.rich_text(raw, blocks.new_id())] if raw else None,
             client_msg_id=str(uuid.uuid4()),
         )
-        return self._workspace.post(message)
+        with self._workspace.store.transaction():
+            if given:
+                self._attach(message, given)
+            return self._workspace.post(message)
+
+    def _attach(self, message: Message, given: Sequence[Given]) -> None:
+        message.subtype, message.files = "file_share", []
+        for name, content, mimetype in given:
+            file = new_file(message.user, name, len(content), mimetype)
+            file.shares.append([message.channel, message.ts, message.thread_ts or ""])
+            self._workspace.files.add(file, content)
+            message.files.append(described(file, self._workspace.base_url))
 
     def edit(self, channel: str, ts: str, user: str, text: str) -> None:
         """Change one's own message."""
         message = self._own(channel, ts, user)
-        message.text = _raw(text)
+        message.text = _raw(text) if text or not message.files else ""
         message.blocks = [richtext.rich_text(message.text, blocks.new_id())]
         self._workspace.edit(message, user)
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.playground.slack.store import Store
 
@@ -48,6 +49,7 @@ class Message:
     edited: Json | None = None
     reactions: dict[str, list[str]] = field(default_factory=dict)
     stream: Stream | None = None
+    files: list[Json] | None = None
 
     @property
     def root_ts(self) -> str:
@@ -71,6 +73,7 @@ class Replies:
 
 _COLUMNS = ("channel", "ts", "thread_ts", "user", "ephemeral_to", "deleted")
 _BODY = tuple(f.name for f in fields(Message) if f.name not in _COLUMNS)
+_ADDRESSES = ("url_private", "url_private_download", "permalink")
 _SEEN = "deleted = 0 and ephemeral_to is null"
 
 
@@ -79,6 +82,7 @@ class Messages:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.base_url = ""  # files stand at the address that the workspace has now
 
     def save(self, message: Message) -> None:
         """Insert or replace."""
@@ -100,7 +104,7 @@ class Messages:
     def get(self, channel: str, ts: str) -> Message | None:
         """The message, deleted or ephemeral ones included."""
         row = self._store.one("select * from messages where channel = ? and ts = ?", channel, ts)
-        return _message(row) if row else None
+        return self._message(row) if row else None
 
     def visible(self, channel: str, ts: str) -> Message | None:
         """The message if everybody in the channel can see it."""
@@ -109,7 +113,7 @@ class Messages:
             channel,
             ts,
         )
-        return _message(row) if row else None
+        return self._message(row) if row else None
 
     def last_ts(self) -> str | None:
         """The highest timestamp in use."""
@@ -144,26 +148,31 @@ class Messages:
 
     def _list(self, where: str, *values: Any) -> list[Message]:
         sql = f"select * from messages where {where} order by ts"  # noqa: S608  # `where` is a constant above
-        return [_message(row) for row in self._store.rows(sql, *values)]
+        return [self._message(row) for row in self._store.rows(sql, *values)]
+
+    def _message(self, row: sqlite3.Row) -> Message:
+        body = json.loads(row["body"])
+        stream = body.pop("stream")
+        message = Message(
+            channel=row["channel"],
+            ts=row["ts"],
+            thread_ts=row["thread_ts"],
+            user=row["user"],
+            ephemeral_to=row["ephemeral_to"],
+            deleted=bool(row["deleted"]),
+            stream=Stream(**stream) if stream else None,
+            **body,
+        )
+        for file in message.files or ():
+            file |= {name: self._here(file[name]) for name in _ADDRESSES}
+        return message
+
+    def _here(self, address: str) -> str:
+        return self.base_url + urlsplit(address).path
 
 
 def _plain(value: Any) -> Any:
     return asdict(value) if isinstance(value, Stream) else value
-
-
-def _message(row: sqlite3.Row) -> Message:
-    body = json.loads(row["body"])
-    stream = body.pop("stream")
-    return Message(
-        channel=row["channel"],
-        ts=row["ts"],
-        thread_ts=row["thread_ts"],
-        user=row["user"],
-        ephemeral_to=row["ephemeral_to"],
-        deleted=bool(row["deleted"]),
-        stream=Stream(**stream) if stream else None,
-        **body,
-    )
 
 
 def elements(blocks: Sequence[Json] | None) -> list[tuple[Json, Json]]:

@@ -12,6 +12,7 @@ from bot.playground.slack import bodies, views
 from bot.playground.slack.bodies import Body
 from bot.playground.slack.code_host import CodeHost
 from bot.playground.slack.errors import ControlError
+from bot.playground.slack.files import image_type
 from bot.playground.slack.guard import require_token
 from bot.playground.slack.messages import Json, Message
 from bot.playground.slack.workspace import Change, Workspace
@@ -19,7 +20,7 @@ from bot.playground.slack.workspace import Change, Workspace
 MAX_QUEUED = 2000
 FILES = Path(__file__).parents[1] / "page"
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
@@ -50,6 +51,7 @@ class Page:
             web.get("/page/state", self.state),
             web.get("/page/messages", self.messages),
             web.get("/page/events", self.events),
+            web.get("/page/file", self.file),
         ]
 
     async def close(self) -> None:
@@ -123,6 +125,21 @@ class Page:
 
     def _shown(self, message: Message) -> Json:
         return views.page_message(message, self._workspace.messages.replies(message.channel, message.ts))
+
+    async def file(self, request: web.Request) -> web.Response:
+        """A file, for those who see where it was posted. Only images are of a kind that a browser shows."""
+        me, query = self._reader(request)
+        file = self._workspace.files.get(query.text("id"))
+        content = self._workspace.files.content(file.id) if file else None
+        if file is None or content is None or not any(_sees(me, channel) for channel, *_ in file.shares):
+            raise ControlError(404, f"{me.name} sees no such file")
+        headers = {
+            **HEADERS,
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "Content-Type": image_type(content) or "application/octet-stream",
+            "Content-Disposition": "attachment",
+        }
+        return web.Response(body=content, headers=headers)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket of changes; after a `resync` the client must fetch again."""

@@ -12,6 +12,7 @@ from bot.playground.slack.api import Api
 from bot.playground.slack.code_host import CodeHost, GitHub
 from bot.playground.slack.control import Control
 from bot.playground.slack.deliveries import RETRY_DELAYS
+from bot.playground.slack.file_host import FileHost
 from bot.playground.slack.idle import Idle
 from bot.playground.slack.messages import Json
 from bot.playground.slack.page import Page
@@ -45,6 +46,7 @@ class SlackSide:
         self._sockets = Sockets(self.workspace.deliveries, self._connections_changed, settings.secret_prefix)
         self._idle = Idle(self.workspace, bot_url or (lambda: settings.bot_url))
         self._page = Page(self.workspace, code_host, settings.control_token, settings.pages_token)
+        self._file_host = FileHost(self.workspace, settings)
         self._api = Api(self.workspace, settings, self._sockets)
         self._control = Control(self.workspace, self._sockets, code_host, self._idle, settings.control_token)
         self._runner: web.AppRunner | None = None
@@ -74,7 +76,7 @@ class SlackSide:
         app.router.add_route("*", "/api/{method}", self._api.handle)
         app.router.add_get("/link/", self._sockets.serve)
         app.router.add_post("/response/{secret}", self._response_url)
-        app.add_routes([*self._control.routes(), *self._page.routes()])
+        app.add_routes([*self._control.routes(), *self._page.routes(), *self._file_host.routes()])
         return app
 
     async def _response_url(self, request: web.Request) -> web.Response:

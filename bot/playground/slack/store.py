@@ -32,6 +32,9 @@ create table if not exists response_urls (
     secret text primary key, channel text not null, user text not null, thread_ts text,
     message_ts text, uses integer not null default 0, expires_at real not null
 ) strict;
+create table if not exists files (
+    id text primary key, body text not null, content blob, ticket text unique
+) strict;
 create table if not exists requests (id integer primary key autoincrement, body text not null) strict;
 """
 

@@ -10,7 +10,8 @@ from bot.playground.slack.messages import Json, Message, Replies, Stream, elemen
 
 # Slack's recorded responses differ in which keys of a message they carry; each name says what is left out.
 EVENT_HIDES = frozenset({"app_id", "reactions", "metadata_payload", "reply_users"})
-MENTION_HIDES = EVENT_HIDES | {"parent_user_id", "channel_type", "metadata", "attachments"}
+SHARE_HIDES = EVENT_HIDES | {"team", "client_msg_id", "metadata", "edited", "bot_profile"}
+MENTION_HIDES = EVENT_HIDES | {"parent_user_id", "channel_type", "metadata", "attachments", "subtype"}
 REPLIES_HIDES = frozenset({"client_msg_id"})
 POSTED_HIDES = frozenset({"client_msg_id", "reactions", "edited"})
 UPDATED_HIDES = POSTED_HIDES - {"edited"} | {"ts", "thread_ts", "parent_user_id", "attachments", "subtype"}
@@ -65,7 +66,10 @@ def slack_message(
         "reactions": _reactions(message) or None,
         "thread_ts": message.thread_ts,
         "parent_user_id": parent,
+        "files": message.files,
     }
+    if message.files:
+        optional |= {"upload": False, "display_as_bot": False}
     data |= {key: value for key, value in optional.items() if value is not None}
     if replies:
         data |= _reply_facts(message, replies)
@@ -149,6 +153,7 @@ def control_message(message: Message) -> Json:
         "edited": message.edited is not None,
         "thread_ts": message.thread_ts,
         "metadata": message.metadata,
+        "files": message.files or [],
     }
 
 
@@ -193,6 +198,9 @@ def plain(text: object) -> str:
     return text if isinstance(text, str) else ""
 
 
+_PAGE_FILE = ("id", "name", "title", "mimetype", "pretty_type", "size")
+
+
 def page_message(message: Message, replies: Replies | None) -> Json:
     """A message as the page draws it. A stream's own text and tasks are in `stream`, not in `blocks`."""
     return {
@@ -213,6 +221,7 @@ def page_message(message: Message, replies: Replies | None) -> Json:
         "streaming": message.streaming,
         "stream": _page_stream(message.stream),
         "broadcast": message.subtype == "thread_broadcast",
+        "files": [{key: file[key] for key in _PAGE_FILE} for file in message.files or ()],
     }
 
 

@@ -14,6 +14,7 @@ from bot.playground.faults import Faults
 from bot.playground.slack import events, richtext, views
 from bot.playground.slack.clock import Clock
 from bot.playground.slack.deliveries import EVENTS, RETRY_DELAYS, Deliveries
+from bot.playground.slack.files import Files
 from bot.playground.slack.messages import Json, Message, Messages
 from bot.playground.slack.store import Store
 
@@ -52,14 +53,35 @@ class Workspace:
         self.store = store
         self.secret_prefix = secret_prefix
         self.messages = Messages(store)
+        self.files = Files(store)
         self.clock = Clock(self.messages.last_ts())
         self.deliveries = Deliveries(store, retry_delays)
         self.faults = Faults(FAULT_KINDS)
         self.observers: list[Observer] = []
         self.watchers: list[Callable[[Change], None]] = []
-        self.base_url = ""
         self.verification_token = store.meta("verification_token", secret_prefix + secrets.token_hex(12))
+        self._scopes = frozenset(json.loads(store.meta("scopes", json.dumps(sorted(people.SCOPES)))))
         self._seed()
+
+    @property
+    def base_url(self) -> str:
+        """Where this workspace answers; "" before it listens."""
+        return self.messages.base_url
+
+    @base_url.setter
+    def base_url(self, url: str) -> None:
+        self.messages.base_url = url
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the app was granted when it was installed."""
+        return self._scopes
+
+    @scopes.setter
+    def scopes(self, scopes: frozenset[str]) -> None:
+        self._scopes = scopes
+        kept = json.dumps(sorted(scopes))
+        self.store.run("insert or replace into meta (key, value) values ('scopes', ?)", kept)
 
     def _seed(self) -> None:
         if self.store.one("select 1 from members limit 1"):
