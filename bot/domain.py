@@ -98,6 +98,20 @@ class PromptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a prompt, as its edge tells of it; untrusted, all of it.
+
+    Its content is fetched when the turn begins. `size` in bytes.
+    """
+
+    id: str
+    name: str
+    mimetype: str = ""
+    size: int = 0
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One request by one author. Unique on `(source, key)`; `attempt` counts the times it was claimed."""
 
@@ -112,6 +126,7 @@ class Prompt:
     accepted_at: float  # seconds since the epoch
     message_ts: str | None = None  # the Slack message it came from
     repository: str | None = None  # as answered to a question, or asked for by a page
+    files: tuple[Attachment, ...] = ()
 
 
 class EventType(StrEnum):

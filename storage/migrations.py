@@ -191,6 +191,12 @@ def m001_session_file(db: Database) -> None:
     add_effects(db)
 
 
+@session_migrations()
+def m002_files_of_prompts(db: Database) -> None:
+    """What their edge says of them: id, name, mimetype, size, url."""
+    db.execute("ALTER TABLE prompts ADD COLUMN files TEXT NOT NULL DEFAULT '[]'")
+
+
 @cache
 def session_schema() -> Schema:
     """Page size 1024: an idle session is 20 KB instead of 69, and equal once it has data."""

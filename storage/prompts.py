@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from storage.engine import Row
 from storage.ledger import NewArtifact, NewEffect, NewEvent, Tx, clean, decoded, dump
+from storage.prompt_records import Accepted, NewPrompt, Stop, Stopped
 from storage.questions import close_all, runs
 from storage.refusals import refuse
+
+__all__ = ["Accepted", "NewPrompt", "Outcome", "Planned", "Stop", "Stopped"]
 
 Planned = Sequence[NewEffect] | Callable[[int], Sequence[NewEffect]]  # or what makes them from a prompt's id
 
 UNFINISHED = "('queued', 'running', 'waiting')"
-
-
-@dataclass(frozen=True, slots=True)
-class NewPrompt:
-    """A request as it came in, unique on `(source, key)`. `at` in seconds since the epoch.
-
-    `unaddressed`: it is one only because its thread is a session, so what was said before that is none.
-    """
-
-    source: str
-    key: str
-    author_id: str
-    author_name: str
-    text: str
-    at: float
-    author: Mapping[str, Any] = field(default_factory=dict)
-    message_ts: str | None = None
-    repository: str | None = None
-    unaddressed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """`new` is false for one that was there already. `position` counts the unfinished ahead of it.
-
-    New and `removed`: there was no room for it.
-    """
-
-    prompt_id: int
-    new: bool
-    state: str
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +43,8 @@ class Outcome:
         tx.effects(self.effects)
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A stop, and who said it.
-
-    `key` names it: heard again, it is not meant for what has begun since. `at` (seconds) is given for one
-    that is heard late: it concerns only what had begun by then; with `by_messages` what had been said by
-    then, by the clock of the messages, since ours is known to be wrong.
-    """
-
-    by: str
-    key: str = ""
-    at: float | None = None
-    by_messages: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """`planned` is the prompt whose turn has to end now; `anything` whether the stop was meant for any."""
-
-    planned: Row | None
-    anything: bool
-
-
 def prompt_row(row: Row) -> Row:
-    return decoded(row, "author")
+    return decoded(row, "author", "files")
 
 
 def accept(
@@ -116,10 +64,10 @@ def accept(
     text = clean(prompt.text)
     prompt_id = tx.insert(
         """INSERT INTO prompts (source, key, author_id, author_name, author, text, message_ts, state, epoch,
-                                repository, accepted_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)""",
+                                repository, accepted_at, files)
+           VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)""",
         *(source, key, *author, dump(prompt.author), text, prompt.message_ts, epoch),
-        *(prompt.repository, prompt.at),
+        *(prompt.repository, prompt.at, dump(list(prompt.files))),
     )
     assert prompt_id is not None
     tx.session(None)
@@ -147,6 +95,7 @@ def _note(tx: Tx, prompt: NewPrompt, accepted: Accepted) -> None:
         "text": text,
         "author_name": author[1],
         "message_ts": prompt.message_ts,
+        **_named(prompt.files),
     }
     tx.events([NewEvent("prompt.accepted", data, prompt_id, author[0], prompt.at)])
     if position:
@@ -180,14 +129,23 @@ def _ahead(tx: Tx, prompt_id: int, most: int = -1) -> int:
     return int(found["n"]) if found else 0
 
 
-def edit(tx: Tx, source: str, key: str, text: str) -> str | None:
+def _named(files: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """For whoever follows the events: which files there are, not where."""
+    return {"files": [clean(str(file.get("name", ""))) for file in files]} if files else {}
+
+
+def edit(
+    tx: Tx, source: str, key: str, text: str, files: Sequence[Mapping[str, Any]] | None = None
+) -> str | None:
     row = tx.one("SELECT id, author_id, state FROM prompts WHERE source = ? AND key = ?", source, key)
     if row is None or row["state"] not in ("queued", "waiting"):
         return row["state"] if row else None
     text = clean(text)
     tx.execute("UPDATE prompts SET text = ? WHERE id = ?", text, row["id"])
     tx.execute("UPDATE messages SET content = ? WHERE prompt_id = ? AND role = 'user'", text, row["id"])
-    tx.event("prompt.edited", {"text": text}, row["id"], row["author_id"])
+    if files is not None:
+        tx.execute("UPDATE prompts SET files = ? WHERE id = ?", dump(list(files)), row["id"])
+    tx.event("prompt.edited", {"text": text, **_named(files or ())}, row["id"], row["author_id"])
     tx.session(None)
     return str(row["state"])
 
@@ -196,7 +154,10 @@ def remove(tx: Tx, source: str, key: str, effects: Planned = ()) -> str | None:
     row = tx.one("SELECT id, author_id, state FROM prompts WHERE source = ? AND key = ?", source, key)
     if row is None or row["state"] not in ("queued", "waiting"):
         return row["state"] if row else None
-    tx.execute("UPDATE prompts SET state = 'removed', finished_at = ? WHERE id = ?", tx.now, row["id"])
+    tx.execute(
+        "UPDATE prompts SET state = 'removed', files = '[]', finished_at = ? WHERE id = ?",
+        *(tx.now, row["id"]),
+    )
     tx.execute("DELETE FROM messages WHERE prompt_id = ? AND role = 'user'", row["id"])
     tx.event("prompt.removed", {}, row["id"], row["author_id"])
     _close_effects_of(tx, row["id"])

@@ -19,7 +19,7 @@ _POST, _UPDATE = "thread.post", "thread.update"
 def refuse(tx: Tx, prompt_id: int, position: int) -> None:
     """Of a row that was just added: its text goes, so that a flood fills no disk. `position` were ahead."""
     row = tx.one(
-        """UPDATE prompts SET state = 'removed', text = '', finished_at = ? WHERE id = ?
+        """UPDATE prompts SET state = 'removed', text = '', files = '[]', finished_at = ? WHERE id = ?
            RETURNING author_id, author_name""",
         *(tx.now, prompt_id),
     )

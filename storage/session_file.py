@@ -110,9 +110,14 @@ class SessionFile(Asking):
         """
         return await self._write(lambda tx: moves.accept(tx, prompt, epoch, room, place))
 
-    async def edit(self, source: str, key: str, text: str) -> str | None:
-        """Change the text while queued or waiting. Returns the state (any other: too late), None: unknown."""
-        return await self._write(lambda tx: moves.edit(tx, source, key, text))
+    async def edit(
+        self, source: str, key: str, text: str, files: Sequence[Mapping[str, Any]] | None = None
+    ) -> str | None:
+        """Change the text while queued or waiting. Returns the state (any other: too late), None: unknown.
+
+        Its files stay where `files` is None.
+        """
+        return await self._write(lambda tx: moves.edit(tx, source, key, text, files))
 
     async def remove(self, source: str, key: str, effects: Planned = ()) -> str | None:
         """Take back while queued or waiting. Returns "removed", or the state (too late), None: unknown.

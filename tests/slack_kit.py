@@ -35,6 +35,9 @@ _BY_KEY = {
 _OF_BOTS = ("bot_id", "bot_profile", "subtype", "hidden", "display_as_bot", "upload")
 
 
+_READ = frozenset({"id", "name", "mimetype", "size", "mode", "url_private"})  # of a file; the rest is not
+
+
 class Recorded:
     """Every kind of delivery there is, about one thread and the question that is open in it."""
 
@@ -61,13 +64,17 @@ class Recorded:
             return {name: self._filled(inner, name) for name, inner in shape.items()}
         if isinstance(shape, list):
             return [self._filled(each, key) for each in shape]
+        if shape == "@file":
+            return {
+                name: self._filled(inner, name) for name, inner in load()["file"].items() if name in _READ
+            }
         return {"int": 1, "bool": False}.get(shape, self._facts.get(key, "sample"))
 
     def _event(self, kind: str, body: Json) -> Json:
         body["type"] = "event_callback"
         body["authorizations"][0] |= {"is_bot": True, "user_id": people.BOT_USER_ID}
         event = body["event"]
-        is_message = kind in {"message_changed", "message_deleted", "thread_broadcast"}
+        is_message = kind in {"message_changed", "message_deleted", "thread_broadcast", "file_share"}
         event["type"] = "message" if is_message else kind
         for said in (event, event.get("message"), event.get("previous_message")):
             for name in _OF_BOTS if isinstance(said, dict) else ():

@@ -55,6 +55,7 @@ METHOD_SCOPES: dict[str, set[str]] = {
     "chat_stopStream": {"chat:write"},
     "agents_sessions_setStatus": {"chat:write", "assistant:write"},
     "reactions_add": {"reactions:write"},
+    "files_info": {"files:read"},
 }
 EVENT_SCOPES: dict[str, set[str]] = {
     "app_mention": {"app_mentions:read"},

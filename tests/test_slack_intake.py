@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import ThreadKey
+from bot.domain import Attachment, ThreadKey
 from bot.slack.intake import (
     PICK_REPOSITORY,
     Deleted,
@@ -79,6 +79,23 @@ EDIT = envelope(
         "previous_message": {"type": "message", "user": ADA, "ts": TS, "thread_ts": ROOT, "text": "old"},
     }
 )
+FILE: Json = {
+    "id": "F0SAMPLE",
+    "name": "shot.png",
+    "mimetype": "image/png",
+    "size": 12,
+    "mode": "hosted",
+    "url_private": "https://files.slack.com/files-pri/T-F/shot.png",
+}
+SHOT = Attachment("F0SAMPLE", "shot.png", "image/png", 12, FILE["url_private"])
+FILE_SHARE = envelope(message(f"<@{ME}> see", subtype="file_share", files=[FILE], upload=False))
+FILE_EDIT = envelope(
+    {
+        **EDIT["event"],
+        "message": {**EDIT["event"]["message"], "files": [FILE]},
+        "previous_message": {**EDIT["event"]["message"], "files": [FILE, {**FILE, "id": "F0OTHER"}]},
+    }
+)
 DELETION = envelope(
     {
         "type": "message",
@@ -126,6 +143,14 @@ RECORDED: dict[str, tuple[Json, Intake]] = {
     "a direct message": (
         DIRECT,
         Said(ThreadKey(TEAM, "D0ADASAMPL", TS), TS, ADA, TEAM, "do it", True, False),
+    ),
+    "a message with a file": (
+        FILE_SHARE,
+        Said(ThreadKey(TEAM, WEB, TS), TS, ADA, TEAM, "see", True, False, (SHOT,)),
+    ),
+    "an edit that takes a file away": (
+        FILE_EDIT,
+        Edited(WEB, TS, ThreadKey(TEAM, WEB, ROOT), ADA, "new", (SHOT,)),
     ),
     "an edit": (EDIT, Edited(WEB, TS, ThreadKey(TEAM, WEB, ROOT), ADA, "new")),
     "a deletion": (DELETION, Deleted(WEB, TS, ThreadKey(TEAM, WEB, ROOT))),
@@ -226,6 +251,45 @@ TEXTS = {
     StopPressed: ("team", "channel", "user"),
     Picked: ("user", "user_team", "value"),
 }
+
+
+def said_with(*files: Any) -> tuple[Attachment, ...] | None:
+    found = read(envelope(message("", subtype="file_share", channel_type="im", files=list(files))), ME)
+    return found.files if isinstance(found, Said) else None
+
+
+@pytest.mark.proof("input")
+def test_of_a_thousand_files_the_first_are_kept_and_the_others_counted() -> None:
+    kept = said_with(*({**FILE, "id": f"F{number}"} for number in range(1000)))
+    assert kept is not None
+    assert [file.id for file in kept[:2]] == ["F0", "F1"]
+    assert (len(kept), kept[-1]) == (21, Attachment("", "980 more"))
+
+
+@pytest.mark.proof("input")
+def test_what_is_said_of_a_file_is_bounded() -> None:
+    long = {**FILE, "name": "n" * 5000, "mimetype": "m" * 5000, "url_private": "https://" + "u" * 5000}
+    [file] = said_with({**long, "size": -1}) or ()
+    assert (len(file.name), len(file.mimetype), file.url, file.size) == (255, 100, "", 0)
+
+
+def test_of_a_deleted_file_nothing_is_left_and_of_a_foreign_one_its_id() -> None:
+    """Of one shared from another organisation Slack tells no more."""
+    foreign = {"id": "F0FOREIGN", "file_access": "check_file_info"}
+    assert said_with({"id": "F0GONE", "mode": "tombstone"}, foreign) == (Attachment("F0FOREIGN", ""),)
+
+
+@pytest.mark.proof("input")
+@pytest.mark.parametrize("files", [5, {}, [5], [None], [{}], [{**FILE, "id": "../x"}], [{**FILE, "name": 5}]])
+def test_files_of_the_wrong_form_make_the_whole_body_unread(files: Any) -> None:
+    assert read(envelope({**FILE_SHARE["event"], "files": files}), ME) is None
+
+
+def test_an_edit_of_nothing_is_none_with_files_as_well() -> None:
+    """Slack tells of such ones when it has made a preview."""
+    same = {**FILE_SHARE["event"], "files": [{**FILE, "thumb_64": "x"}]}
+    event = {**EDIT["event"], "message": same, "previous_message": FILE_SHARE["event"]}
+    assert read(envelope(event), ME) is None
 
 
 @pytest.mark.proof("input")

@@ -11,7 +11,7 @@ from sqlite_utils import Database, Migrations
 
 from storage import Executor, File, StorageError
 from storage.index import index_schema
-from storage.migrations import Schema, session_schema
+from storage.migrations import Schema, m001_session_file, session_schema
 from storage.session_file import SessionFile, create_session_file
 from storage.state import StateFile, state_schema
 
@@ -51,31 +51,51 @@ def test_a_new_session_file_is_small_whole_private_and_already_in_wal_mode(tmp_p
     db.close()
 
 
-def newer(version: int) -> Schema:
-    """The session's schema as a later version of the bot would have it."""
+def newer(more: int) -> Schema:
+    """The session's schema as a later version of the bot would have it, `more` migrations on."""
     later = Migrations("session")
-    for number in range(version - 1):
+    for number in range(more):
 
         @later(name=f"later_{number}")
         def add(db: Database, number: int = number) -> None:
             db.execute(f"CREATE TABLE later_{number} (x)")
 
-    first = session_schema().migrations
-
-    @later(name="m001_session_file")
     def again(db: Database) -> None:
         raise AssertionError("a migration ran twice")
 
     with closing(Database(memory=True)) as empty:
-        assert [m.name for m in first.pending(empty)] == ["m001_session_file"]
+        for known in session_schema().migrations.pending(empty):
+            later(name=known.name)(again)
     return Schema(later)
+
+
+async def test_a_session_file_of_the_first_version_is_gone_on_with(tmp_path: Path) -> None:
+    first, path, executor = Migrations("session"), tmp_path / "s.db", Executor()
+    first(name="m001_session_file")(m001_session_file)
+
+    def fill(db: Database) -> None:
+        db.execute(
+            "INSERT INTO session VALUES ('s', 'T1', 'C1', '1.1', '', NULL, NULL, NULL, NULL, NULL,"
+            " NULL, NULL, NULL, NULL, 1, NULL, NULL, NULL, '{}', 1.0, 1.0)"
+        )
+        db.execute(
+            "INSERT INTO prompts (source, key, author_id, author_name, author, text, state, epoch,"
+            " accepted_at) VALUES ('slack', 'k', 'U1', 'Ann', '{}', 'old', 'queued', 1, 1.0)"
+        )
+
+    Schema(first, page_size=1024).create(path, fill)
+    session = await SessionFile.open(path, "s", executor)
+    [row] = await session.prompts()
+    assert (row["text"], row["files"]) == ("old", [])
+    await session.close()
+    executor.close()
 
 
 async def test_an_older_session_file_is_brought_up_to_date_once_and_keeps_its_rows(tmp_path: Path) -> None:
     executor, path = Executor(), tmp_path / "s.db"
     create_session_file(path, "s", Thread, 1.0)
     for _ in range(2):
-        session = await SessionFile.open(path, "s", executor, schema=newer(3))
+        session = await SessionFile.open(path, "s", executor, schema=newer(2))
         assert (await session.session())["team"] == "T1"
         await session.close()
     executor.close()

@@ -59,7 +59,12 @@ async def told(botty: Botty, text: str, user: people.Person = people.ADA) -> Thr
     thread = Thread(botty, botty.channel("web"), await botty.post(botty.channel("web"), "look", "ada"))
     body = Recorded(thread.channel, thread.ts, 1, "").bodies()["event/app_mention"]
     ts = str(float(thread.ts) + 0.5)
-    body["event"] |= {"text": f"<@{people.BOT_USER_ID}> {text}", "user": user.id, "ts": f"{ts}00000"}
+    body["event"] |= {
+        "files": [],
+        "text": f"<@{people.BOT_USER_ID}> {text}",
+        "user": user.id,
+        "ts": f"{ts}00000",
+    }
     assert (await botty.bot.slack.answer(body)).status == 200
     return thread
 

@@ -41,7 +41,7 @@ async def permitted(house: House, file: SessionFile, prompt: Prompt) -> Prompt:
     most = house.settings.limits.message_chars
     if len(prompt.text) > most:
         raise UserError(f"That message is longer than {most} characters. Send a shorter one.")
-    if not prompt.text.strip():
+    if not prompt.text.strip() and not prompt.files:
         raise UserError("You mentioned me without saying what to do. Reply with what you want changed.")
     text = await readable(prompt.text, lambda user: house.directory.person(session["team"], user))
     if not session["title"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bot.domain import Person, ThreadKey, ThreadMessage
+from bot.domain import Attachment, Person, ThreadKey, ThreadMessage
 
 
 class Directory(Protocol):
@@ -16,3 +16,5 @@ class Directory(Protocol):
     async def thread(
         self, thread: ThreadKey, before_ts: str | None, limit: int
     ) -> Sequence[ThreadMessage]: ...
+    async def fetch(self, file: Attachment, most_bytes: int) -> bytes:
+        """The content of a file that came with a prompt. UserError says why there is none."""

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bot.domain import EventType, Person, PromptId, SessionId, ThreadKey
+from bot.domain import Attachment, EventType, Person, PromptId, SessionId, ThreadKey
 from bot.errors import UserError
 from bot.sessions.damage import tell_unusable
 from bot.sessions.ending import stop_of_queued, withdrawn
 from bot.sessions.house import House
+from bot.sessions.incoming import Incoming, bounded, new_prompt
 from bot.sessions.moving import Movable, movable, refuse
-from bot.sessions.rows import prompt_of
+from bot.sessions.rows import files_of, prompt_of
 from bot.sessions.slots import Slots
 from bot.sessions.worker import SessionWorker
 from storage import (
     Accepted,
     NewEffect,
     NewEvent,
-    NewPrompt,
     Outcome,
     SessionFile,
     Stop,
@@ -39,21 +39,6 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 UNFINISHED = ("queued", "running", "waiting")
 OWED = ("pending", "sending")
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A prompt as an edge has it. `addressed` false: take it only if the thread already is a session."""
-
-    thread: ThreadKey
-    source: str
-    key: str
-    author: Person
-    text: str
-    message_ts: str | None
-    at: float
-    addressed: bool = True
-    repository: str | None = None
 
 
 @dataclass(slots=True)
@@ -130,13 +115,30 @@ class Sessions:
                 self.house.store.use(session, create=incoming.thread) as file,
             ):
                 room = self.house.settings.limits.queue_length
-                accepted = await file.accept(self._new_prompt(incoming), self.house.epoch, room, _place)
+                accepted = await file.accept(
+                    new_prompt(incoming, self.house.settings.limits.message_chars),
+                    self.house.epoch,
+                    room,
+                    _place,
+                )
         return accepted
 
-    async def edit(self, thread: ThreadKey, source: str, key: str, text: str) -> str | None:
-        """Change a prompt that has not started. Its state afterwards, None when there is no such prompt."""
+    async def edit(
+        self,
+        thread: ThreadKey,
+        source: str,
+        key: str,
+        text: str,
+        files: Sequence[Attachment] | None = None,
+    ) -> str | None:
+        """Change a prompt that has not started. Its state afterwards, None when there is no such prompt.
+
+        Its files stay where `files` is None.
+        """
+        most = self.house.settings.limits.message_chars
+        now = None if files is None else [asdict(each) for each in files]
         async with self._known(thread.session_id) as file:
-            return None if file is None else await file.edit(source, key, self._bounded(text))
+            return None if file is None else await file.edit(source, key, bounded(text, most), now)
 
     async def remove(self, thread: ThreadKey, source: str, key: str) -> str | None:
         """Take back a prompt that has not started. Its state afterwards, None when there is none."""
@@ -211,6 +213,7 @@ class Sessions:
                 message_ts=row["message_ts"],
                 at=self.house.now(),
                 repository=repository,
+                files=files_of(row),
             )
         )
         if accepted is None or not accepted.new:
@@ -330,25 +333,6 @@ class Sessions:
             return self.house.store.exists(name)
         except StorageError:
             return True
-
-    def _bounded(self, text: str) -> str:
-        """One that is too long is refused when its turn comes; no more of it is kept than shows that."""
-        return text[: self.house.settings.limits.message_chars + 1]
-
-    def _new_prompt(self, incoming: Incoming) -> NewPrompt:
-        author = incoming.author
-        return NewPrompt(
-            source=incoming.source,
-            key=incoming.key,
-            author_id=author.id,
-            author_name=author.name,
-            author={"id": author.id, "team": author.team, "name": author.name},
-            text=self._bounded(incoming.text),
-            message_ts=incoming.message_ts,
-            at=incoming.at,
-            repository=incoming.repository,
-            unaddressed=not incoming.addressed,
-        )
 
     def _wake(self, session: SessionId) -> SessionWorker:
         worker = self._workers.get(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain import Person, Prompt, PromptId, PromptState, SessionId
+from bot.domain import Attachment, Person, Prompt, PromptId, PromptState, SessionId
 
 
 def prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
@@ -22,7 +22,13 @@ def prompt_of(row: Mapping[str, Any], session: SessionId) -> Prompt:
         accepted_at=row["accepted_at"],
         message_ts=row["message_ts"],
         repository=row["repository"] or None,
+        files=files_of(row),
     )
+
+
+def files_of(row: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The files that came with a prompt."""
+    return tuple(Attachment(**file) for file in row["files"])
 
 
 def person_of(row: Mapping[str, Any]) -> Person:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from pathlib import Path
 from typing import Any
 
+from bot.acp.abilities import Abilities
 from bot.acp.client import AgentClient, OnQuiet
 from bot.acp.inbox import OnUpdate
 from bot.acp.questions import Answer, Question, Questions
@@ -209,6 +210,12 @@ class Workbench:
         async for chunk in output(sandbox, afresh, _COLLECTING, _BUNDLE_SECONDS, stdin=mirror.bundle(base)):
             yield chunk
 
+    async def take_in(self, folder: str, files: Mapping[str, bytes]) -> str:
+        """Put files into a folder below the agent's home; returns its absolute path inside."""
+        place = f"{self._sandbox.home}/{folder}"
+        await write_files(self._sandbox, place, files)
+        return place
+
     # -- the agent -------------------------------------------------------------------------------
 
     async def agent(self, recipe: AgentRecipe, resume: str | None) -> AgentClient:
@@ -269,6 +276,11 @@ class Workbench:
         reason = await agent.prompt(blocks, on_update)
         self._resumable = (agent.name, agent.session_id) if self._lease is not None else None
         return reason
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the agent says it can take; nothing while there is none."""
+        return Abilities() if self._agent is None else self._agent.abilities
 
     async def cancel_agent(self) -> bool:
         """Ask the agent to stop. False: it did not, and has to be ended."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bot.acp.client import text_block
 from bot.acp.turn import StopReason
 from bot.acp.updates import Draft
 from bot.domain import AgentRecipe, Prompt, PromptId, Repository, SessionId, Spender, Stage
 from bot.errors import AgentError, UserError
+from bot.sessions.attachments import blocks_of
 from bot.sessions.brief import brief, context_of
 from bot.sessions.ending import Ending
 from bot.sessions.house import House
@@ -126,7 +126,8 @@ class Working:
         await self._file.update_session(agent=recipe.name, agent_session_id=agent.session_id)
         await self._watching.shows(f"Ready in {repository.name}", True)
         context = await context_of(self._house, self._file, session, self._prompt, repository)
-        blocks = [text_block(text) for text in brief(self._prompt, context, repository)]
+        texts = brief(self._prompt, context, repository)
+        blocks = await blocks_of(self._house.directory, self._bench, self._prompt, texts, self._ending.notes)
         self._phase("working")
         try:
             return await self._bench.prompt(blocks, self._take)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain import ThreadKey
+from bot.domain import Attachment, ThreadKey
 from bot.slack.text import is_stop, mentions, plain, spoken_to, visible
 
 PICK_REPOSITORY = "choose_repository"
@@ -22,6 +22,8 @@ ANSWER_WORDS = "answer_words"
 WORDS_BLOCK = ":words"  # ends the name of the block with the field for words of one's own
 STOP_REACTIONS = frozenset({"x", "negative_squared_cross_mark", "octagonal_sign"})
 _PERSON_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
+_FILES_KEPT = 20
+_NAME_LIMIT, _TYPE_LIMIT, _ADDRESS_LIMIT = 255, 100, 2000
 _STAMP = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _ID = re.compile(r"[A-Za-z0-9]{1,40}")
 _QUESTION = re.compile(rf"(ask:[0-9]{{1,15}}:[0-9]{{1,9}}:[0-9]{{1,9}})(?:{WORDS_BLOCK})?")
@@ -39,6 +41,7 @@ class Said:
     text: str
     addressed: bool
     stop: bool
+    files: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Edited:
     thread: ThreadKey
     user: str
     text: str
+    files: tuple[Attachment, ...] | None = None  # None: as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,35 @@ def _message(team: str, event: Mapping[str, Any], me: str, bots: Collection[str]
         text=text,
         addressed=direct or mentioned,
         stop=is_stop(text),
+        files=attachments(event),
+    )
+
+
+def attachments(message: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The files of a message, as far as they are kept; those past the bound are one that only counts them."""
+    found = message.get("files")
+    if found is None:
+        return ()
+    if not isinstance(found, list):
+        raise _Unreadable("files")
+    there = [each for each in found if not (isinstance(each, Mapping) and each.get("mode") == "tombstone")]
+    kept = tuple(_attachment(each) for each in there[:_FILES_KEPT])
+    if more := len(there) - len(kept):
+        kept += (Attachment("", f"{more} more"),)
+    return kept
+
+
+def _attachment(file: object) -> Attachment:
+    """Of a file shared from another organisation Slack tells the id alone; the rest is asked for later."""
+    if not isinstance(file, Mapping):
+        raise _Unreadable("files")
+    size, url = file.get("size"), _maybe(file, "url_private_download") or _maybe(file, "url_private")
+    return Attachment(
+        id=_id(file, "id"),
+        name=(_maybe(file, "name") or _maybe(file, "title"))[:_NAME_LIMIT],
+        mimetype=_maybe(file, "mimetype")[:_TYPE_LIMIT],
+        size=size if type(size) is int and 0 <= size < 1 << 53 else 0,
+        url=url if len(url) <= _ADDRESS_LIMIT else "",
     )
 
 
@@ -252,11 +285,14 @@ def _team_of(event: Mapping[str, Any]) -> str:
 def _edited(
     team: str, channel: str, now: Mapping[str, Any], before: Mapping[str, Any], me: str
 ) -> Edited | None:
-    if now.get("bot_id") or now.get("user") == me or now.get("text") == before.get("text"):
+    if now.get("bot_id") or now.get("user") == me:
+        return None
+    files = attachments(now) if now.get("files") is not None else None
+    if now.get("text") == before.get("text") and (files is None or files == attachments(before)):
         return None
     ts = _stamp(now, "ts")
     thread = ThreadKey(team, channel, _thread(now, ts))
-    return Edited(channel, ts, thread, _id(now, "user"), plain(_maybe(now, "text"), me))
+    return Edited(channel, ts, thread, _id(now, "user"), plain(_maybe(now, "text"), me), files)
 
 
 def _clicked(body: Mapping[str, Any]) -> Picked | WrongPressed | MovePicked | Answered | None:

@@ -100,7 +100,7 @@ class Listener:
                 return await self._said(heard, now)
             case Edited():
                 state = await self._sessions.edit(
-                    heard.thread, _SOURCE, f"{heard.channel}:{heard.ts}", heard.text
+                    heard.thread, _SOURCE, f"{heard.channel}:{heard.ts}", heard.text, heard.files
                 )
                 return self._after_edit(heard, state)
             case Deleted():
@@ -141,6 +141,7 @@ class Listener:
                 message_ts=said.ts,
                 at=now,
                 addressed=said.addressed,
+                files=said.files,
             )
         )
         if accepted is None or not accepted.new:

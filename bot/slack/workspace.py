@@ -10,9 +10,10 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.domain import Person, ThreadKey, ThreadMessage
+from bot.domain import Attachment, Person, ThreadKey, ThreadMessage
 from bot.errors import Denied, UserError
 from bot.slack.calls import UNREACHABLE, advice, reading, reason
+from bot.slack.files import SlackFiles
 from bot.slack.text import plain, visible
 
 _KEEP_SECONDS = 600.0
@@ -27,6 +28,7 @@ class SlackWorkspace:
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
+        self._files = SlackFiles(client)
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
         self._me: str | None = None
 
@@ -84,13 +86,18 @@ class SlackWorkspace:
         found = answer["messages"]
         return ThreadKey(team, channel, str((found[0].get("thread_ts") if found else None) or ts))
 
+    async def fetch(self, file: Attachment, most_bytes: int) -> bytes:
+        """The content of a file that somebody posted. UserError says why there is none."""
+        return await self._files.fetch(file, most_bytes)
+
     async def unkeyed_posts(self, thread: ThreadKey) -> list[Mapping[str, Any]]:
         """The bot's own messages in a thread that no outbox row owns, so its streams, oldest first."""
         me, cursor = await self.me(), None
         found: list[Mapping[str, Any]] = []
         while True:
             answer = await _answer(partial(self._page, thread, cursor), "read this thread")
-            found += [m for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
+            ours = [m for m in answer["messages"] if m.get("user") == me and not m.get("metadata")]
+            found += [m for m in ours if not m.get("files")]  # posted by the outbox, and kept by their ids
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import io
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,7 @@ from bot.playground.household import Household
 from bot.plugins import Plugins
 
 _IDLE_SECONDS = 60
+Files = Sequence[Mapping[str, Any]]
 
 
 class Post:
@@ -57,9 +60,9 @@ class Thread:
         self.channel = channel
         self.ts = ts
 
-    async def say(self, text: str, user: str = "ada") -> str:
+    async def say(self, text: str, user: str = "ada", files: Files = ()) -> str:
         """Reply; returns the message's ts."""
-        return await self._botty.post(self.channel, text, user, self.ts)
+        return await self._botty.post(self.channel, text, user, self.ts, files)
 
     async def posts(self) -> list[Post]:
         """All messages, the first one included."""
@@ -150,15 +153,17 @@ class Botty:
 
     # -- as people -------------------------------------------------------------------------------
 
-    async def say(self, text: str, user: str = "ada", channel: str = "web") -> Thread:
+    async def say(self, text: str, user: str = "ada", channel: str = "web", files: Files = ()) -> Thread:
         """Mention the bot in a channel and so open a thread."""
         place = self.channel(channel, user)
         mention = "" if channel == "dm" else "@threadsmith "
-        return Thread(self, place, await self.post(place, f"{mention}{text}", user))
+        return Thread(self, place, await self.post(place, f"{mention}{text}", user, files=files))
 
-    async def post(self, channel: str, text: str, user: str = "ada", thread_ts: str | None = None) -> str:
-        """Say something, as it is; returns its ts."""
-        body = {"channel": channel, "user": self.person(user), "text": text}
+    async def post(
+        self, channel: str, text: str, user: str = "ada", thread_ts: str | None = None, files: Files = ()
+    ) -> str:
+        """Say something, as it is; returns its ts. A file is an object of name, content_base64, mimetype."""
+        body = {"channel": channel, "user": self.person(user), "text": text, "files": list(files)}
         if thread_ts is not None:
             body["thread_ts"] = thread_ts
         return str((await self.control("POST", "message", **body))["ts"])
@@ -192,8 +197,11 @@ class Botty:
         """The playground's control API. AssertionError with its own words when it refuses."""
         assert self._http is not None
         url = f"{self.playground.slack_url}/control/{action}"
-        options: dict[str, Any] = {"params": arguments} if method == "GET" else {"json": arguments}
         headers = {"X-Playground-Token": self.home.secrets["control_token"]}
+        options: dict[str, Any] = {"params": arguments}
+        if method != "GET":
+            headers["Content-Type"] = "application/json"
+            options = {"data": io.BytesIO(json.dumps(arguments).encode())}
         async with self._http.request(method, url, headers=headers, **options) as response:
             answer = await response.json()
             assert response.status < 400, f"{action}: {answer}"
