@@ -33,8 +33,8 @@ LOGIN = "<!DOCTYPE html><html><title>Sign in to Playground | Slack</title></html
 
 
 def settings_of(**able: bool) -> dict[str, Any]:
-    custom = {"mirror": {"command": ["python3", "-c", MIRROR, json.dumps(able)]}}
-    return {"agents": {"default": "mirror", "custom": custom}}
+    mirror = {"command": ["python3", "-c", MIRROR, json.dumps(able)]}
+    return {"agents": {"default": "mirror", "mirror": mirror}}
 
 
 def mark(content: bytes) -> str:
