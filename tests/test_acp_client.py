@@ -106,6 +106,19 @@ async def test_an_agent_that_cannot_be_used_is_refused_with_the_reason_and_ended
     assert process.returncode is not None
 
 
+async def test_an_agent_that_ended_between_turns_is_not_usable_any_more(bench):
+    """So that whoever wants to prompt it starts another instead of losing the prompt."""
+    client = await bench.puppet()
+    await play(client, ["say", "x"])
+    assert client.usable
+    await bench.processes[0].kill()
+    async with asyncio.timeout(30):
+        while client.usable:
+            await asyncio.sleep(0.01)
+    with pytest.raises(AgentError, match="has ended"):
+        await play(client, ["say", "x"])
+
+
 async def test_an_agent_that_never_answers_the_first_request_is_ended_after_its_limit(bench):
     process = await bench.puppet_process(mute=True, stderr="loading a large model")
     with pytest.raises(AgentError, match=r"not ready after 0\.5 s.*loading a large model"):

@@ -76,7 +76,7 @@ class AgentClient:
     ) -> None:
         self.name = name
         self.resumed = False
-        self.usable = False
+        self._usable = False
         self.left_out: tuple[str, ...] = ()  # names of tool servers that it cannot be given
         self.foreign = 0  # updates of sessions that are not ours, and notifications we do not know
         self._limits = AgentLimits() if limits is None else limits
@@ -91,6 +91,11 @@ class AgentClient:
         self._allowance = self._fresh_allowance()
         self._cwd = ""
         self._started = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be prompted; one that ended by itself, between turns as well, cannot."""
+        return self._usable and not self._transport.ended
 
     @property
     def skipped_lines(self) -> int:
@@ -128,7 +133,7 @@ class AgentClient:
             await self.close(grace_seconds=0)
             raise
         self._inbox.listen(self._outside)
-        self.usable = True
+        self._usable = True
         return self.session_id
 
     def _connect(self, process: Process) -> None:
@@ -167,7 +172,7 @@ class AgentClient:
             return await self._finish(turn, on_update)
         finally:
             self._turn = None
-            self.usable = self.usable and turn.response.done()  # never two turns at once in one agent
+            self._usable = self.usable and turn.response.done()  # never two turns at once in one agent
             turn.response.cancel()
             self._allowance = self._fresh_allowance()
             self._inbox.listen(self._outside)
@@ -237,7 +242,7 @@ class AgentClient:
                 await asyncio.wait({turn.response})
         if turn.answered:
             return True
-        self.usable = False
+        self._usable = False
         turn.give_up()
         return False
 
@@ -287,12 +292,12 @@ class AgentClient:
         except RequestError as error:
             raise refused(self.name, doing, error) from None
         except OSError:  # the pipe is broken, or the SDK saw the stream end
-            self.usable = False
+            self._usable = False
             raise await self._process.obituary(self.name, doing, self._transport.failure) from None
 
     async def close(self, *, grace_seconds: float | None = None) -> None:
         """Close its stdin, give it `close_seconds` to leave, then kill it. Safe to call twice."""
-        self.usable = False
+        self._usable = False
         if not self._started:
             return
         await self._process.end(self._limits.close_seconds if grace_seconds is None else grace_seconds)

@@ -99,6 +99,7 @@ class ProcessTransport:
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         self.skipped_lines = 0
+        self.ended = False
         self.failure: Exception | None = None
         self._name = name
         self._process = process
@@ -125,11 +126,14 @@ class ProcessTransport:
     async def receive(self) -> Message | None:
         """The next request or response; None once the stream has ended for any reason."""
         try:
-            return await anext(self._incoming, None)
+            return await anext(self._incoming)
+        except StopAsyncIteration:
+            pass
         except LineTooLong:
             self.failure = too_long(self._name, self._max_line_bytes)
         except Exception as error:  # whatever a provider's stream raises: kept, and raised to whoever waits
             self.failure = error
+        self.ended = True
         return None
 
     async def close(self) -> None:
