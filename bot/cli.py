@@ -18,6 +18,7 @@ import click
 from bot.cli_classify import classify
 from bot.cli_common import CONFIG, JSON, FilePath, print_table
 from bot.cli_doctor import doctor
+from bot.cli_model import agent_table, install_agent, model_options
 from bot.cli_plugins import WithPlugins
 from bot.cli_sessions import reindex, sessions
 from bot.errors import ConfigError, ThreadsmithError, UserError
@@ -94,12 +95,29 @@ def main(arguments: list[str] | None = None) -> int:
     help="Begin every generated secret with this, to look for leaks.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once ready.")
-def demo(data: Path, port: int | None, no_browser: bool, secret_prefix: str, as_json: bool) -> None:
-    """Try it here: a Slack, a code host and the bot on this machine. No account, no key."""
+@model_options
+def demo(
+    data: Path,
+    port: int | None,
+    no_browser: bool,
+    secret_prefix: str,
+    as_json: bool,
+    agent: str,
+    **model: Any,
+) -> None:
+    """Try it here: a Slack, a code host and the bot on this machine. No account, no key.
+
+    With --agent opencode a real agent works, with a model of yours: `--model qwen3-coder` for Ollama on this
+    machine, or a provider's with --model-url, --key-env and --usd.
+    """
     from bot.demo import Child, Demo, until_interrupted
     from bot.playground.household import household
 
+    table = agent_table(agent, **model)
     home = household(data, port=port, prefix=secret_prefix)
+    home.use_agent(table)
+    if table is not None:
+        install_agent(agent, home.folder)
     page = f"{home.slack_url}/?token={home.secrets['control_token']}"
     playground = Child(
         "playground",

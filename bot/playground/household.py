@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,10 @@ class Household:
     def bot_table(self) -> dict[str, Any]:
         """The bot's configuration as a TOML table, secrets by reference to files of this folder."""
         bot = people.BOT
+        kept = self.folder / "agent.json"
+        agent: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
         return {
+            **agent,
             "data": str(self.bot_data),
             "slack": {
                 "bot_token": self._reference("bot_token"),
@@ -132,6 +135,15 @@ class Household:
                 },
             },
         }
+
+    def use_agent(self, table: Mapping[str, Any] | None) -> None:
+        """Settings of an agent and its model, from now on; None: the scripted one, without any model."""
+        kept = self.folder / "agent.json"
+        if table is None:
+            kept.unlink(missing_ok=True)
+        else:
+            _write_private(kept, json.dumps(table))
+        self.write_config()
 
     def write_config(self) -> None:
         """Write the bot's configuration, for `threadsmith run --config`."""
@@ -262,7 +274,7 @@ def _toml(table: dict[str, Any], path: str = "") -> str:
 def _is_section(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and isinstance(value[0], dict)
-    return isinstance(value, dict) and set(value) != {"file"}
+    return isinstance(value, dict) and set(value) not in ({"file"}, {"env"})
 
 
 def _value(value: Any) -> str:

@@ -48,6 +48,7 @@ _COLLECTING = "hand out its work"
 _OWN = "127.0.0.1,localhost,::1"
 _PROXY = {name: GATEWAY_URL for each in ("http_proxy", "https_proxy") for name in (each, each.upper())}
 _PROXY |= {"no_proxy": _OWN, "NO_PROXY": _OWN}
+_PROXY |= {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}  # else `npm test` looks for news
 
 
 class Workbench:
