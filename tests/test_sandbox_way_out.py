@@ -218,6 +218,19 @@ async def test_an_egress_that_will_not_end_keeps_nobody_waiting(
             let_go.set()
 
 
+async def test_what_fails_again_and_again_is_logged_once(
+    sandbox: LocalSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        raise RuntimeError("it is broken")
+
+    for times in (1, 2):
+        await sandbox.set_egress(By(serve))
+        assert await python(sandbox, INSIDE + "print({ask(b'x') for _ in range(20)})") == "{'nothing'}"
+        assert caplog.text.count("RuntimeError: it is broken") == times
+
+
 async def test_an_egress_may_close_the_way_out_while_it_serves(sandbox: LocalSandbox) -> None:
     """As a turn does that ends because of what its agent asked for."""
     closed = asyncio.Event()

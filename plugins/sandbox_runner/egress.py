@@ -72,6 +72,7 @@ class Listener:
         self._socket, self._name = listener, name
         self._loop = asyncio.get_running_loop()
         self._egress: Egress | None = None
+        self._noted: Egress | None = None
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._credit, self._counted = float(AT_ONCE), time.monotonic()
         self._pausing: asyncio.TimerHandle | None = None
@@ -157,10 +158,16 @@ class Listener:
             await closed(writer)
         except ConnectionError:
             pass  # the program went away
-        except Exception:  # one connection's trouble, whatever it is, is not the sandbox's
-            log.exception("sandbox %s: a connection to the gateway failed", self._name)
+        except Exception as error:  # one connection's trouble, whatever it is, is not the sandbox's
+            self._note(egress, error)
         finally:
             writer.transport.abort()
+
+    def _note(self, egress: Egress, error: Exception) -> None:
+        """Once for each egress: what a program does to it must not fill the log."""
+        if egress is not self._noted:
+            self._noted = egress
+            log.error("sandbox %s: a connection to the gateway failed", self._name, exc_info=error)
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
