@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from plugins.sandbox_runner.local import LocalProvider
 from plugins.sandbox_runner.sandbox import LocalSandbox
 
 SPEC = SandboxSpec(LIMITS)
+SO_BUF_LOCK, BOTH_FIXED = 72, 3
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -175,6 +177,21 @@ async def test_a_program_that_never_reads_is_cut_with_the_rest(sandbox: LocalSan
     assert not sandbox._listener._open
     await sandbox.terminate()
     await tasks_end(before)
+
+
+async def test_what_the_kernel_keeps_of_a_connection_does_not_grow(sandbox: LocalSandbox) -> None:
+    locks = -1
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal locks
+        with suppress(OSError):
+            locks = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK)
+
+    await sandbox.set_egress(By(serve))
+    await python(sandbox, GREET)
+    if locks < 0:
+        pytest.skip("kernels before 5.14 do not say whether the size of a buffer is fixed")
+    assert locks == BOTH_FIXED
 
 
 @pytest.mark.proof("inside")
