@@ -246,9 +246,26 @@ async def test_what_the_agent_does_not_offer_or_take_is_named_with_what_it_offer
     ],
 )
 async def test_the_older_requests_are_refused_in_the_same_words(bench, wish, said):
-    options = {"opened": {"modes": MODES, "models": MODELS}, "refuse": ["huge"]}
+    options = {"opened": {"modes": MODES, "models": MODELS}}
+    options |= {"refuse": ["huge"]} if "model" in wish else {}  # there are no other modes than those it lists
     with pytest.raises(AgentError, match=said):
         await bench.puppet(options, **wish)
+
+
+@pytest.mark.parametrize("current", ["low", "", None, 7])
+async def test_a_value_that_is_taken_and_then_dropped_is_told_as_well(bench, current):
+    """So does Qwen Code with a mode it does not know."""
+    quirk = {"configOptions": [EFFORT | {"currentValue": current}]}
+    with pytest.raises(
+        AgentError, match=rf"effort = huge \(it is {current if current == 'low' else 'nothing'}"
+    ):
+        await bench.puppet(CONFIGURED | {"quirk": quirk}, options={"effort": "huge"})
+
+
+async def test_a_value_that_the_agent_calls_otherwise_counts_as_set(bench):
+    quirk = {"configOptions": [MODEL | {"currentValue": "a/large-2026"}]}
+    client = await bench.puppet(CONFIGURED | {"quirk": quirk}, model="large")
+    assert client.session.model == "a/large-2026"
 
 
 @pytest.mark.parametrize("wish", [{"model": "x"}, {"mode": "x"}])

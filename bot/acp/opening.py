@@ -125,9 +125,10 @@ class Opening:
             return
         if not session.modes:
             raise not_offered(self._name, "choice of a mode", session.options)
-        mode = chosen(session.modes, wanted)
+        mode, offers = chosen(session.modes, wanted), [choice.id for choice in session.modes]
+        if mode not in offers:
+            raise not_taken(self._name, f"mode {wanted}", offers)
         if mode != session.mode:
-            offers = [choice.id for choice in session.modes]
             await self._try("session/set_mode", {"modeId": mode}, f"mode {wanted}", offers)
             session.mode_was_set(mode)
 
@@ -141,6 +142,9 @@ class Opening:
         params = {"configId": option.id, **option.wire(value)}
         reply = await self._try("session/set_config_option", params, f"{what} = {wanted}", offers)
         self._session.was_set(option, value, mapping(reply))
+        now = self._session.options.get(option.id)
+        if now is not None and now.current in ("", option.current):  # taken without a word, and dropped
+            raise not_taken(self._name, f"{what} = {wanted}", offers, f"it is {now.current or 'nothing'} now")
 
     async def _try(self, method: str, params: dict[str, Any], what: str, offers: Sequence[str]) -> Any:
         """A value that is not listed is tried as well: some agents know more than they list."""
