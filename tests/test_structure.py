@@ -33,6 +33,7 @@ PROGRAMS = (
 )
 # What runs inside a sandbox, where nothing of ours is installed.
 ALONE = (
+    "bot/sessions/mcp_stdio.py",
     "plugins/agents/scripted/",
     "plugins/sandbox_runner/launch.py",
     "plugins/sandbox_runner/supervisor.py",

@@ -173,7 +173,8 @@ class Turn:
         self._phase = "collecting"
         assert self._ground is not None
         mirror = self._house.mirrors.of(repository.name)
-        landed = await landing.land(mirror, self._bench, self._ground, summary, title)
+        named = self._working is not None and self._working.named
+        landed = await landing.land(mirror, self._bench, self._ground, summary, title, named=named)
         await self._landed(landed)
         return True
 

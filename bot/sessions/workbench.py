@@ -36,6 +36,7 @@ from bot.git import Mirror, sandbox_side
 from bot.sandbox_io import check, output, write_files
 from bot.sessions.house import House
 from bot.sessions.kept import Kept
+from bot.sessions.own_server import SCRIPT, SCRIPT_PATH, own_server
 from storage import NewEvent, StorageError
 
 log = logging.getLogger(__name__)
@@ -233,8 +234,7 @@ class Workbench:
             resume = kept[1]
         client = self._client(recipe)
         sandbox = self._sandbox
-        if recipe.files:
-            await write_files(sandbox, sandbox.home, recipe.files)
+        await write_files(sandbox, sandbox.home, {SCRIPT_PATH: SCRIPT, **recipe.files})
         process = await sandbox.exec(recipe.command, cwd=sandbox.workspace, env=self._environment(recipe.env))
         await client.start(process, sandbox.workspace, session_id=resume)
         self._agent = client
@@ -248,7 +248,7 @@ class Workbench:
                 idle_seconds=float(limits.idle_seconds), turn_seconds=float(limits.turn_seconds)
             ),
             policy=policy_of(recipe.permissions, self._ask),
-            mcp_servers=recipe.mcp_servers,
+            mcp_servers=(own_server(self._sandbox.home), *recipe.mcp_servers),
             options=recipe.options,
             mode=recipe.mode,
             model=recipe.model,

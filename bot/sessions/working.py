@@ -18,6 +18,7 @@ from bot.sessions.landing import Ground, Landing
 from bot.sessions.questions import Questions
 from bot.sessions.record import Record
 from bot.sessions.states import title_of
+from bot.sessions.tools import SessionTools
 from bot.sessions.watching import Watching, standing
 from bot.sessions.workbench import Workbench
 from storage import SessionFile
@@ -46,10 +47,14 @@ class Working:
         self._record, self._ending = record, ending
         self._stage, self._phase, self._stopping = stage, phase, stopping
         self._halting: asyncio.Task[None] | None = None
-        self._watching = Watching(
-            file, prompt.id, house.epoch, progress=progress, out_of_money=self._out_of_money
-        )
         self._questions = Questions(house, file, prompt, record.flush)
+        self._tools = SessionTools(house, file, prompt, self._questions)
+        self._watching = Watching(
+            *(file, prompt.id, house.epoch),
+            progress=progress,
+            out_of_money=self._out_of_money,
+            tools=self._tools.handle,
+        )
         self.ground: Ground | None = None
 
     async def run(self, landing: Landing, repository: Repository, kept: Kept) -> tuple[str, str]:
@@ -69,6 +74,7 @@ class Working:
         finally:
             await self._bench.way_out(None)
             await door.close()
+            await self._tools.close()
             await self._halted()
             self._ending.notes += self._watching.notes()
         self._spent()
@@ -76,8 +82,14 @@ class Working:
             self._ending.notes.append(f"The agent ended early ({reason.value.replace('_', ' ')}).")
         if reason is StopReason.CANCELLED and not self._stopping():
             raise AgentError("The agent gave up by itself. Ask again.")
-        summary = self._record.summary
-        return summary, title_of(summary) or title_of(self._prompt.text) or "Changes"
+        title, summary = self._tools.pull_request or ("", "")
+        summary = summary or self._record.summary
+        return summary, title or title_of(summary) or title_of(self._prompt.text) or "Changes"
+
+    @property
+    def named(self) -> bool:
+        """The agent said what its pull request is to be called."""
+        return self._tools.pull_request is not None
 
     # -- the sandbox -----------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ of operations, argv[1] a JSON object of how it starts, or @ and a file that hold
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -83,6 +84,23 @@ def stderr(text):
     sys.stderr.flush()
 
 
+def mcp(*messages):
+    """Say what the first tool server it was given answers to each of these, in their order."""
+    given = next(m for m in seen if m.get("method") in ("session/new", "session/load", "session/resume"))
+    server = given["params"]["mcpServers"][0]
+    command = [server["command"], *server["args"]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for message in messages:
+            process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            process.stdin.flush()
+            while "id" in message:
+                answer = json.loads(process.stdout.readline())
+                say(json.dumps(answer))
+                if answer.get("id") == message["id"]:
+                    break
+        process.stdin.close()
+
+
 def prompt(request_id, operations):
     result = {"stopReason": "end_turn"}
     for name, *args in operations:
@@ -115,6 +133,7 @@ OPERATIONS = {
     "big": big,
     "repeat": repeat,
     "stderr": stderr,
+    "mcp": mcp,
     "exit": lambda code: (sys.stdout.flush(), os._exit(code)),
     "sleep": time.sleep,
     "send": send,
