@@ -18,7 +18,7 @@ import click
 from bot.cli_classify import classify
 from bot.cli_common import CONFIG, JSON, FilePath, print_table
 from bot.cli_doctor import doctor
-from bot.cli_model import agent_table, install_agent, model_options
+from bot.cli_model import agent_table, model_options
 from bot.cli_plugins import WithPlugins
 from bot.cli_sessions import reindex, sessions
 from bot.errors import ConfigError, ThreadsmithError, UserError
@@ -110,7 +110,7 @@ def demo(
     With --agent opencode a real agent works, with a model of yours: `--model qwen3-coder` for Ollama on this
     machine, or a provider's with --model-url, --key-env and --usd.
     """
-    from bot.demo import Child, Demo, until_interrupted
+    from bot.demo import Child, Demo, install_agent, until_interrupted
     from bot.playground.household import household
 
     table = agent_table(agent, **model)

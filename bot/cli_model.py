@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
-
-from bot.errors import UserError
 
 SCRIPTED = "scripted"
 OLLAMA = "http://127.0.0.1:11434/v1"
@@ -75,14 +70,3 @@ def agent_table(
         route["secret"] = {"env": key_env}
     model = {"name": name, "route": "model", "input_usd": usd[0], "output_usd": usd[1]}
     return {"gateway": {"routes": [route], "models": [model]}, "agents": {"default": agent}}
-
-
-def install_agent(name: str, folder: Path) -> None:
-    """Have the agent's program here. It is the plugin's command, told of the settings in this folder."""
-    # -P: a folder of the demo's is named `bot`, and is no package.
-    command = [sys.executable, "-P", "-m", "bot", "agents", "install", name]
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
-    )
-    if done.returncode:
-        raise UserError(f"The agent {name} could not be installed; the reason stands above.")

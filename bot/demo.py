@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -144,6 +145,17 @@ def until_interrupted(work: Any) -> None:
             await task
 
     asyncio.run(main())
+
+
+def install_agent(name: str, folder: Path) -> None:
+    """Have the agent's program here. It is the plugin's command, told of the settings in this folder."""
+    # -P: a folder of the demo's is named `bot`, and is no package.
+    command = [sys.executable, "-P", "-m", "bot", "agents", "install", name]
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode:
+        raise UserError(f"The agent {name} could not be installed; the reason stands above.")
 
 
 def _log(path: Path) -> BinaryIO:

@@ -1,13 +1,12 @@
-"""The session's own MCP server: an agent's way to its thread, by the script in a real sandbox and a real door."""
+"""The session's own MCP server: an agent's way to its thread, through the script in a real sandbox."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking_kit import closed, press, puppet_settings, question, told, write
+from asking_kit import closed, press, puppet_settings, question, told
 
 from bot.testing import Botty, Thread
 
