@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -30,25 +32,29 @@ def node() -> str:
     return found
 
 
-def calls(said: str, *tools: tuple[str, Mapping[str, Any]], **match: Any) -> Fixture:
+Match = Mapping[str, Any]
+
+
+def calls(said: str, *tools: tuple[str, Mapping[str, Any]], match: Match = MappingProxyType({})) -> Fixture:
     """To a prompt with these words the model answers with these tool calls."""
     listed = [{"name": name, "arguments": json.dumps(arguments)} for name, arguments in tools]
-    first = {"userMessage": said, "hasToolResult": False} | match
-    return {"match": first, "response": {"toolCalls": listed}}
+    return {"match": {"userMessage": said, **match}, "response": {"toolCalls": listed}}
 
 
-def answers(said: str, text: str, *, tools: bool | None = None, **more: Any) -> Fixture:
-    """To a prompt with these words it answers with text; with `tools` only once there were tool results."""
-    match: dict[str, Any] = {"userMessage": said}
-    if tools is not None:
-        match["hasToolResult"] = tools
-    return {"match": match, "response": {"content": text}, **more}
+def answers(said: str, text: str, match: Match = MappingProxyType({}), **more: Any) -> Fixture:
+    """To a prompt with these words it answers with text; `more` is how it fails while doing so."""
+    return {"match": {"userMessage": said, **match}, "response": {"content": text}, **more}
 
 
-def fails(said: str, status: int, text: str = "no") -> Fixture:
+def fails(said: str, status: int) -> Fixture:
     """To a prompt with these words it answers with an error."""
-    error = {"message": text, "type": "stand_in", "code": "stand_in"}
+    error = {"message": "the stand-in says no", "type": "stand_in", "code": "stand_in"}
     return {"match": {"userMessage": said}, "response": {"error": error, "status": status}}
+
+
+def in_order(*spoken: Fixture) -> list[Fixture]:
+    """For prompts of one thread: a later one has the words of earlier ones in it, so it is tried first."""
+    return [TITLE, *reversed(spoken)]
 
 
 class Aimock:
@@ -57,16 +63,6 @@ class Aimock:
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
         self._http = http
-
-    async def add(self, *fixtures: Fixture) -> None:
-        """Fixtures that are asked before all that are there."""
-        await self._control("POST", "fixtures", {"fixtures": list(fixtures)})
-
-    async def clear(self) -> None:
-        await self._control("POST", "reset", {})
-
-    async def chaos(self, **settings: Any) -> None:
-        await self._control("POST", "chaos", settings)
 
     async def journal(self) -> list[dict[str, Any]]:
         """Every request it got, oldest first."""
@@ -94,7 +90,10 @@ async def aimock(folder: Path, fixtures: Sequence[Fixture]) -> AsyncIterator[Aim
     command = [node(), str(AIMOCK), "-p", "0", "-f", str(folder / "fixtures.json")]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, "--strict", "--validate-on-load", stdout=pipe, stderr=asyncio.subprocess.STDOUT
+        *[*command, "--strict", "--validate-on-load"],
+        stdout=pipe,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "AIMOCK_STRICT_TURN_INDEX": "1"},
     )
     assert process.stdout is not None
     drain: asyncio.Task[bytes] | None = None
