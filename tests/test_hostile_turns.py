@@ -14,7 +14,9 @@ from session_kit import assert_clean, finals
 from bot.testing import Botty, Thread
 
 pytestmark = pytest.mark.proof("output")
-AGENT = (Path(__file__).parent / "data" / "hostile_agent.py").read_text()
+_SOURCE = (Path(__file__).parent / "data" / "hostile_agent.py").read_bytes()
+# In braces are placeholders for the configuration, so Python's own have to be hidden from it.
+AGENT = f"import base64; exec(base64.b64decode('{base64.b64encode(_SOURCE).decode()}'))"
 OBEYED = re.compile(r"<[!@#](?!U0(?:ADA|BEN)SAMPL>)")
 
 # Everything that makes git run a program or look elsewhere, in the repository, above it and for its user.

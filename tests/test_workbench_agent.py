@@ -81,6 +81,7 @@ async def test_an_agent_that_ended_goes_on_with_its_session_in_the_same_sandbox_
     await bench.drop_agent()
     again = await bench.agent(recipe(mode="plan"), None)
     assert (again.resumed, again.session_id, again.session.mode) == (True, first.session_id, "plan")
+    await table.play(["say", "x"])
     with pytest.raises(AgentError, match="exit code 3"):
         await table.play(["exit", 3])
     assert not (await bench.agent(recipe(), None)).resumed
