@@ -28,7 +28,8 @@ from bot.slack.backfill import Backfill
 from bot.slack.commands import SlackCommands
 from bot.slack.edge import SlackEdge
 from bot.slack.listener import Listener
-from bot.slack.outbox import OF_NO_SESSION, REQUEST_SECONDS, Outbox
+from bot.slack.looking import REQUEST_SECONDS
+from bot.slack.outbox import OF_NO_SESSION, Outbox
 from bot.slack.own_commands import register_own_commands
 from bot.slack.progress import Progress
 from bot.slack.route_command import register_route_command
@@ -239,6 +240,7 @@ class Bot:
 
     async def _recover(self) -> None:
         """What an earlier boot owes; its streams are closed, so that nothing looks alive that is not."""
+        await self.outbox.tidy()
         owed = await self.sessions.recover()
         self._stack.push_async_callback(self._cancel_recovery)
         self._recovery = asyncio.create_task(self._catch_up(owed), name="recovery")

@@ -232,6 +232,18 @@ class Ledger:
         """Before the outside call. False: it was not pending, so it must not be sent now."""
         return await self._move(effect_id, "sending", ("pending",), attempts=1)
 
+    async def effect_expect(
+        self, effect_id: int, expected: Mapping[str, Any], *, state: str = "sending"
+    ) -> None:
+        """What the outside will know it by, on the disk before the call that needs it; done ones stay so."""
+        await self._write(
+            lambda tx: tx.execute(
+                """UPDATE effects SET expected = ?, state = ?, updated_at = ?
+                   WHERE id = ? AND state IN ('pending', 'sending')""",
+                *(dump(expected), state, tx.now, effect_id),
+            )
+        )
+
     async def effect_done(self, effect_id: int, result: Mapping[str, Any] | None = None) -> bool:
         """The outside write was seen to exist. False: it was not being sent."""
         return await self._move(effect_id, "done", ("sending",), result=result)

@@ -21,7 +21,9 @@ from bot.bounds import as_markdown, core_bounds, published
 from bot.cli import cli
 from bot.config import Settings, load
 from bot.config_models import GitSettings, LimitSettings
+from bot.playground import people
 from bot.plugins import Plugins
+from bot.slack.checks import SCOPES
 from bot.testing import Botty, Thread
 from plugins.sandbox_runner import bounds
 from plugins.sandbox_runner.cgroups import CONTROLLERS, Hierarchy
@@ -56,6 +58,8 @@ METHOD_SCOPES: dict[str, set[str]] = {
     "agents_sessions_setStatus": {"chat:write", "assistant:write"},
     "reactions_add": {"reactions:write"},
     "files_info": {"files:read"},
+    "files_getUploadURLExternal": {"files:write"},
+    "files_completeUploadExternal": {"files:write"},
 }
 EVENT_SCOPES: dict[str, set[str]] = {
     "app_mention": {"app_mentions:read"},
@@ -203,6 +207,7 @@ def test_the_manifest_asks_for_the_scopes_of_what_is_called_and_no_other() -> No
         *(EVENT_SCOPES[event] for event in wanted["settings"]["event_subscriptions"]["bot_events"]),
     )
     assert sorted(wanted["oauth_config"]["scopes"]["bot"]) == sorted(needed)
+    assert needed == SCOPES == set(people.SCOPES), "what doctor and the playground know of it"
 
 
 def test_the_manifest_subscribes_to_the_events_that_are_read_and_no_other() -> None:

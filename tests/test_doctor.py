@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playground_fixtures import APP_TOKEN, BOT_TOKEN, running
 
 from bot.cli import main
+from bot.config_models import SlackSettings
 from bot.playground.household import Household, household
+from bot.slack.checks import SCOPES, check_slack
 from bot.testing import Botty
 from plugins.sandbox_runner import checks as kernel
 from plugins.sandbox_runner.starting import NO_NAMESPACES
+from storage import Secret
 
 Json = dict[str, Any]
 DOCTOR = [sys.executable, "-m", "bot", "doctor", "--json"]
@@ -219,12 +223,30 @@ async def test_a_bot_that_runs_is_not_disturbed_and_all_is_well(botty: Botty) ->
     assert (code, err) == (0, ""), out
     tried = {each["what"] for each in answer["checks"]}
     assert {"repository acme/storefront", "repository acme/ledger"} <= tried
-    assert len([what for what in tried if what.startswith("Slack: ")]) == 2
+    assert len([what for what in tried if what.startswith("Slack: ")]) == 3
     assert len([what for what in tried if what.startswith("GitHub API: ")]) == 4
     assert sorted(each.name for each in botty.home.bot_data.iterdir()) == before
     thread = await botty.say('create a.txt with "a"')
     assert "Done." in (await thread.final()).text
     assert not [secret for secret in botty.home.secrets.values() if secret in out]
+
+
+@pytest.mark.parametrize(
+    ("lost", "verdict"),
+    [((), "ok"), (("files:read", "files:write"), "best effort"), (("users:read",), "broken")],
+)
+async def test_a_scope_that_the_app_lacks_is_named(
+    tmp_path: Path, lost: tuple[str, ...], verdict: str
+) -> None:
+    """Without files all else works; without another one nothing is sure to."""
+    async with running(tmp_path) as (side, slack):
+        await slack.act("scopes", scopes=sorted(SCOPES - set(lost)))
+        tokens = {"bot_token": Secret(BOT_TOKEN, "bot"), "app_token": Secret(APP_TOKEN, "app")}
+        found = await check_slack(SlackSettings(**tokens, api_url=side.api_url))
+    [scopes] = [each for each in found if each.what == "Slack: scopes"]
+    assert scopes.verdict == verdict
+    assert all(scope in scopes.found for scope in lost)
+    assert "install it again" in scopes.fix or not lost
 
 
 LOST_TOKENS = (

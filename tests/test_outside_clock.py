@@ -11,7 +11,7 @@ import pytest
 from session_kit import assert_clean, calls, fault, finals, prompts, shows, swallow, until
 
 from bot.sessions import record
-from bot.slack import backfill, edge, outbox
+from bot.slack import backfill, edge, looking
 from bot.testing import Botty, Thread
 
 pytestmark = pytest.mark.proof("outside")
@@ -26,9 +26,9 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
         ours = SimpleNamespace(time=self, monotonic=time.monotonic)
-        for module in (backfill, edge, outbox, record):
+        for module in (backfill, edge, looking, record):
             monkeypatch.setattr(module, "time", ours)
-        monkeypatch.setattr(outbox, "REQUEST_SECONDS", 1.0)
+        monkeypatch.setattr(looking, "REQUEST_SECONDS", 1.0)
 
     def __call__(self) -> float:
         return time.time() + self.ahead

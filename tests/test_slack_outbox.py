@@ -16,7 +16,7 @@ from slack_sdk.web import async_base_client
 
 from bot.domain import SessionId, ThreadKey
 from bot.playground import people
-from bot.slack import outbox
+from bot.slack import looking, outbox
 from bot.testing import Botty, Post, Thread
 from storage import NewEffect
 
@@ -40,7 +40,7 @@ METHODS = (
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The playground keeps no request under way for long, so nobody has to wait for one."""
-    monkeypatch.setattr(outbox, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(looking, "REQUEST_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "server_error", "lost_reply"])

@@ -39,7 +39,7 @@ class SlackFiles:
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
-        self._ours = _FILE_HOSTS | {str(URL(client.base_url).origin())}
+        self._ours = _FILE_HOSTS | {origin_of(client.base_url)}
 
     async def fetch(self, file: Attachment, most_bytes: int) -> bytes:
         """A file's content. UserError says why there is none, as the end of a sentence about it."""
@@ -136,6 +136,12 @@ def _is_promised(file: Attachment, content: bytes) -> bool:
     """A page that was posted; one to sign in has another length."""
     kind = file.mimetype == "text/html" or file.name.lower().endswith((".html", ".htm"))
     return kind and len(content) == file.size
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port, written in one way; "" for what has none."""
+    address = _address(url)
+    return "" if address is None else str(address.origin())
 
 
 def _address(url: str) -> URL | None:

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 from slack_sdk.errors import SlackApiError
@@ -25,7 +23,6 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.domain import SessionId
 from bot.sessions import OWED, Sessions
 from bot.slack.calls import (
-    GONE,
     LONGEST_PAUSE_SECONDS,
     UNREACHABLE,
     Outcome,
@@ -36,15 +33,16 @@ from bot.slack.calls import (
     pause_after,
     reason,
 )
+from bot.slack.looking import Message, NotLooked, posted
 from bot.slack.progress import Progress
 from bot.slack.render import Blocks, render
+from bot.slack.uploads import FILE, Uploads
 from storage import Ledger, SessionFile, StorageError, Unusable
 
 log = logging.getLogger(__name__)
 
 OF_NO_SESSION = SessionId("state")  # the posts of `state.db`, under its own name
 EVENT_TYPE = "threadsmith_outbox"
-REQUEST_SECONDS = 10.0
 PAUSE_SECONDS = 3.0  # for showing what was said before a question
 FINISH_SECONDS = 5.0  # for closing the live stream before the final message
 SETTLE_SECONDS = 10.0  # for the status and the reaction after it
@@ -68,11 +66,16 @@ class Outbox:
         self._client = client
         self._sessions = sessions
         self._progress = progress
+        self._uploads = Uploads(client, sessions.house.folder.path)
         self._drainers: dict[Line, asyncio.Task[None]] = {}
         self._again: set[Line] = set()
         self._decorating: set[asyncio.Task[None]] = set()
         self._complaints = Throttle()
         self._closed = False
+
+    async def tidy(self) -> None:
+        """Before anything is sent: what an earlier boot stored to be posted, and posted or gave up."""
+        await asyncio.to_thread(self._uploads.sweep, await self._sessions.house.state.marked())
 
     def notify(self, session: SessionId, last_seq: int) -> None:
         """Something was committed in this session; cheap when nothing is owed."""
@@ -165,15 +168,15 @@ class Outbox:
             try:
                 result = await self._send(file, row)
                 await file.effect_done(row["id"], result)
-                return
-            except _NotLooked as failed:
-                error, means = failed.error, _of_looking(failed.error)
+                return await self._settled(file, row)
+            except NotLooked as failed:
+                error, means = failed.error, failed.means
             except UNREACHABLE as failed:
                 error, means = failed, outcome(failed)
             if means is Outcome.REFUSED:
                 log.error("cannot post %s: Slack says %s", row["key"], reason(error))
                 await file.effect_failed(row["id"], reason(error), retry=False)
-                return
+                return await self._settled(file, row)
             self._complain(row["key"], error)
             if means is Outcome.PASSING:
                 await file.effect_failed(row["id"], reason(error), retry=True)
@@ -181,6 +184,10 @@ class Outbox:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             row = await file.effect(row["id"])
+
+    async def _settled(self, file: Ledger, row: Mapping[str, Any]) -> None:
+        if row["kind"] == FILE:
+            await self._uploads.forget(file, row)
 
     def _complain(self, key: str, error: BaseException) -> None:
         if self._complaints.may_say(reason(error)):
@@ -205,6 +212,8 @@ class Outbox:
 
     async def _send(self, file: Ledger, row: dict[str, Any]) -> dict[str, Any]:
         session = await _place(file, row)
+        if row["kind"] == FILE:
+            return await self._send_file(file, session, row)
         facts = row["intent"]
         if row["kind"] == "thread.update":
             await file.effect_sending(row["id"])
@@ -220,6 +229,17 @@ class Outbox:
         if final:
             await self._decorate(self._progress.settle(session, facts), SETTLE_SECONDS)
         return result
+
+    async def _send_file(
+        self, file: Ledger, session: Mapping[str, Any], row: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The file; where it cannot be posted, a line in its place that says why."""
+        sent = await self._uploads.send(file, session, row)
+        if sent is not None:
+            return sent
+        row = await file.effect(row["id"])
+        found = await self._look_for(session, row) if row["state"] == "sending" else None
+        return found if found is not None else await self._post(file, session, row)
 
     async def _post(self, file: Ledger, session: Mapping[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         await file.effect_sending(row["id"])
@@ -274,55 +294,30 @@ class Outbox:
         return _body(await answer_of(lambda: self._client.api_call(method, json=arguments)))
 
     async def _look_for(self, session: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The post of this key, if an earlier try got through.
+        """The post of this key, if an earlier try got through."""
+        key = _full_key(session, row)
 
-        It came after the message it answers, by Slack's clock; ours may be wrong and decides nothing here.
-        """
-        left = row["updated_at"] + REQUEST_SECONDS - time.time()
-        await asyncio.sleep(min(max(0.0, left), REQUEST_SECONDS))
-        key, cursor = _full_key(session, row), None
-        while True:
-            ask = partial(
-                self._client.conversations_replies,
-                channel=session["channel"],
-                ts=session["thread_ts"],
-                oldest=row["intent"].get("message_ts") or session["thread_ts"],
-                include_all_metadata=True,
-                limit=200,
-                cursor=cursor,
-            )
-            try:
-                answer = await answer_of(ask)
-            except UNREACHABLE as error:
-                raise _NotLooked(error) from error
-            for message in answer["messages"]:
-                metadata = message.get("metadata") or {}
-                if (metadata.get("event_payload") or {}).get("key") == key:
-                    return {"ts": message["ts"]}
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return None
+        def is_it(message: Message) -> bool:
+            return ((message.get("metadata") or {}).get("event_payload") or {}).get("key") == key
 
-
-class _NotLooked(Exception):
-    """The thread could not be read, which says nothing about the post that is looked for in it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(reason(error))
-        self.error = error
-
-
-def _of_looking(error: BaseException) -> Outcome:
-    return Outcome.REFUSED if reason(error) in GONE else Outcome.UNKNOWN
+        ts = await posted(self._client, session, row, is_it)
+        return None if ts is None else {"ts": ts}
 
 
 def _rendered(row: Mapping[str, Any]) -> tuple[str, Blocks]:
     """What to post. Facts that cannot be rendered, of another version maybe, hold up nothing behind them."""
     try:
-        return render(row["intent"])
+        return render(facts_of(row))
     except Exception:
         log.exception("%s cannot be rendered", row["key"])
         return _UNSPEAKABLE, []
+
+
+def facts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of a row. A file is posted and not said, unless it was refused."""
+    if row["kind"] != FILE:
+        return dict(row["intent"])
+    return {"kind": "file_refused", **row["intent"], "why": (row["expected"] or {}).get("refused")}
 
 
 def _line_of(row: Mapping[str, Any]) -> Line:

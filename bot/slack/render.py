@@ -129,6 +129,12 @@ def _unusable(_: Mapping[str, Any]) -> tuple[str, Blocks]:
     return text, [_section(f":no_entry_sign: {text}")]
 
 
+def _file_refused(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
+    name = code(shorten(str(facts.get("name") or "file"), 100))
+    text = f":warning: The file {name} is not posted: {escape(str(facts['why']))}"
+    return text, [_context(text)]
+
+
 # -- the final message ---------------------------------------------------------------------------
 
 
@@ -252,5 +258,6 @@ _RENDERERS = {
     "notice": _notice,
     "refused": _refused,
     "unusable": _unusable,
+    "file_refused": _file_refused,
     "final": _final,
 }
