@@ -9,6 +9,8 @@ from typing import Any
 
 from session_kit import until
 
+from bot.domain import SessionId, ThreadKey
+from bot.playground import people
 from bot.testing import Botty, Post, Thread
 
 PUPPET = Path(__file__).parent / "data" / "puppet_agent.py"
@@ -124,6 +126,10 @@ def labels(post: Post) -> list[str]:
 def _elements(post: Post) -> list[dict[str, Any]]:
     found = [block for block in post.raw["blocks"] if block["type"] == "actions"]
     return [element for block in found for element in block["elements"]]
+
+
+def session_of(thread: Thread) -> SessionId:
+    return ThreadKey(people.TEAM_ID, thread.channel, thread.ts).session_id
 
 
 async def asked(thread: Thread) -> list[Post]:

@@ -20,13 +20,14 @@ from asking_kit import (
     press,
     puppet_settings,
     question,
+    session_of,
     told,
     whispered,
     write,
 )
 from session_kit import finals, prompts, shows
 
-from bot.domain import Person, SessionId, ThreadKey
+from bot.domain import Person
 from bot.errors import UserError
 from bot.playground import people
 from bot.sessions import Reply, questions, take_reply
@@ -41,10 +42,6 @@ def botty_settings(tmp_path: Path) -> dict[str, Any]:
 async def summary(thread: Thread) -> str:
     """What the agent said it was answered."""
     return (await thread.final()).everything
-
-
-def session_of(thread: Thread) -> SessionId:
-    return ThreadKey(people.TEAM_ID, thread.channel, thread.ts).session_id
 
 
 # -- permissions ---------------------------------------------------------------------------------

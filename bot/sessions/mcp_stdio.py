@@ -21,6 +21,10 @@ FILE_BYTES = 8 * 1024 * 1024
 _writing = threading.Lock()
 
 
+def table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def send(message: dict[str, Any]) -> None:
     with _writing:
         sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
@@ -35,25 +39,23 @@ def answer(message: dict[str, Any]) -> dict[str, Any] | None:
         content = connection.getresponse().read()
     finally:
         connection.close()
-    said = json.loads(content) if content else None
-    if said is None or "id" not in message:
+    if "id" not in message:
         return None
+    said = table(json.loads(content)) if content else {}
     if "result" in said:
         return {"id": message["id"], "result": said["result"]}
-    error = said.get("error") or {}
-    code, text = error.get("code"), str(error.get("message"))
-    return {
-        "id": message["id"],
-        "error": {"code": code if isinstance(code, int) else -32000, "message": text},
-    }
+    error = table(said.get("error"))
+    code = error.get("code") if isinstance(error.get("code"), int) else -32000
+    text = str(error.get("message", "There was no answer."))
+    return {"id": message["id"], "error": {"code": code, "message": text}}
 
 
 def with_file(message: dict[str, Any]) -> dict[str, Any]:
     """A file leaves by its content: nothing outside ever opens a path of this sandbox."""
-    params = message.get("params") or {}
+    params = table(message.get("params"))
     if message.get("method") != "tools/call" or params.get("name") != "post_file":
         return message
-    arguments = params.get("arguments") or {}
+    arguments = table(params.get("arguments"))
     with Path(arguments["path"]).open("rb") as file:
         content = file.read(FILE_BYTES + 1)
     if len(content) > FILE_BYTES:
@@ -72,7 +74,7 @@ def beat(token: Any, done: threading.Event) -> None:
 
 def serve(message: dict[str, Any]) -> None:
     done = threading.Event()
-    token = ((message.get("params") or {}).get("_meta") or {}).get("progressToken")
+    token = table(table(message.get("params")).get("_meta")).get("progressToken")
     if token is not None:
         threading.Thread(target=beat, args=(token, done), daemon=True).start()
     try:

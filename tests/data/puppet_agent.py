@@ -134,6 +134,8 @@ OPERATIONS = {
     "repeat": repeat,
     "stderr": stderr,
     "mcp": mcp,
+    "write": lambda path, text: Path(path).write_text(text),
+    "grow": os.truncate,
     "exit": lambda code: (sys.stdout.flush(), os._exit(code)),
     "sleep": time.sleep,
     "send": send,
