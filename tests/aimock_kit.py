@@ -20,8 +20,13 @@ START_SECONDS = 30
 
 Fixture = dict[str, Any]
 
+# As providers of either kind call it; what a route of ours believes.
+USAGE = {"prompt_tokens": 900, "completion_tokens": 30, "input_tokens": 900, "output_tokens": 30}
 # opencode asks for a title with the first prompt of a session.
-TITLE: Fixture = {"match": {"systemMessage": "You are a title generator"}, "response": {"content": "A title"}}
+TITLE: Fixture = {
+    "match": {"systemMessage": "You are a title generator"},
+    "response": {"content": "A title", "usage": USAGE},
+}
 
 
 def node() -> str:
@@ -38,12 +43,12 @@ Match = Mapping[str, Any]
 def calls(said: str, *tools: tuple[str, Mapping[str, Any]], match: Match = MappingProxyType({})) -> Fixture:
     """To a prompt with these words the model answers with these tool calls."""
     listed = [{"name": name, "arguments": json.dumps(arguments)} for name, arguments in tools]
-    return {"match": {"userMessage": said, **match}, "response": {"toolCalls": listed}}
+    return {"match": {"userMessage": said, **match}, "response": {"toolCalls": listed, "usage": USAGE}}
 
 
 def answers(said: str, text: str, match: Match = MappingProxyType({}), **more: Any) -> Fixture:
     """To a prompt with these words it answers with text; `more` is how it fails while doing so."""
-    return {"match": {"userMessage": said, **match}, "response": {"content": text}, **more}
+    return {"match": {"userMessage": said, **match}, "response": {"content": text, "usage": USAGE}, **more}
 
 
 def fails(said: str, status: int) -> Fixture:

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,16 @@ async def agent_session(botty: Botty, thread: Thread) -> str:
         return str((await file.session())["agent_session_id"])
 
 
+async def model_calls(botty: Botty, thread: Thread) -> list[Mapping[str, Any]]:
+    """What the gateway noted of each call to the model."""
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    async with botty.bot.house.store.use(key.session_id) as file:
+        recorded = [event["data"] for event in await file.events() if event["type"] == "usage.recorded"]
+    found = [data for data in recorded if "metered" in data]
+    assert found
+    return found
+
+
 async def ended(botty: Botty, thread: Thread, prompts: int) -> Post:
     """The final message of the last of so many prompts; each has had exactly one."""
     await botty.idle()
@@ -124,6 +134,7 @@ class TestASession:
         assert "+Keeps the books of a corner shop" in pull["diff"]
         told = json.dumps((await model.talks())[-1])
         assert "OK" in told.partition("python3 -m unittest")[2], "the tests of the repository were run"
+        assert all(call["metered"] for call in await model_calls(botty, thread))
         session = await agent_session(botty, thread)
 
         await thread.say("and a large one")
@@ -247,13 +258,14 @@ TOOL = (
 
 
 class TestAHostileRepository:
-    """With a provider that speaks as Anthropic does."""
+    """With a provider that speaks as Anthropic does, and an agent that asks before it runs a command."""
 
     @pytest.fixture
     def botty_settings(self, gateway: dict[str, Any], model: Aimock) -> dict[str, Any]:
         [route] = gateway["routes"]
         anthropic = route | {"kind": "anthropic", "upstream": model.url}
-        return {"gateway": gateway | {"routes": [anthropic]}, "agents": {"default": "opencode"}}
+        asks = {"default": "opencode", "opencode": {"permissions": "ask"}}
+        return {"gateway": gateway | {"routes": [anthropic]}, "agents": asks}
 
     @pytest.fixture
     def spoken(self) -> list[Fixture]:
@@ -281,7 +293,19 @@ class TestAHostileRepository:
             "POST", "commit", repository="acme/ledger", branch="main", user=botty.person("ben"), files=files
         )
         thread = await botty.say("repo=ledger look around")
+        asked = await shows(botty, thread, "May the agent do this?")
+        once = next(action for action in asked.actions if action["text"] == "Allow once")
+        await botty.control(
+            "POST",
+            "click",
+            channel=thread.channel,
+            ts=asked.ts,
+            action_id=once["action_id"],
+            user=botty.person("ada"),
+            value=once["value"],
+        )
         await ended(botty, thread, 1)
+        assert all(call["metered"] for call in await model_calls(botty, thread))
         [pull] = await botty.pulls()
         assert "seen-by-tool.json" in pull["files"], "its tool ran, in the agent's own process"
         [seen] = re.findall(r'^\+(\{"who":"tool".*\})$', pull["diff"], re.MULTILINE)
