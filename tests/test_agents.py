@@ -107,7 +107,7 @@ FULL = {
         "BASE_URL": "{model_url}",
         "API_KEY": "{no_key}",
         "GATE": "{gateway}",
-        "JSON": '{"a":{"b":1}} ${x}',
+        "JSON": '{"a":{"b":1}} ${x} {{word}} {{model}}',
     },
     "files": {".config/mine/settings.json": '{"url":"{model_url}/v1"}'},
     "model": "maker/large",
@@ -131,7 +131,7 @@ def test_placeholders_are_filled_wherever_they_stand(tmp_path):
         "BASE_URL": LARGE.url,
         "API_KEY": "not-a-key",
         "GATE": "http://127.0.0.1:3128",
-        "JSON": '{"a":{"b":1}} ${x}',
+        "JSON": '{"a":{"b":1}} ${x} {word} {model}',
     }
     assert recipe.files == {".config/mine/settings.json": f'{{"url":"{LARGE.url}/v1"}}'.encode()}
     assert recipe.options == {"model": "maker/large", "effort": "high"}
@@ -142,6 +142,16 @@ def test_placeholders_are_filled_wherever_they_stand(tmp_path):
     assert (tracker.command, tracker.url) == ((), "http://127.0.0.1:3128/routes/tracker/mcp")
     assert recipe.folder is not None
     assert recipe.folder.parent == tmp_path / "agents"
+
+
+def test_opencode_s_own_tables_are_filled_as_well(tmp_path):
+    server = {"name": "local", "command": ["serve", "{folder}"], "env": {"MODEL": "{model}"}}
+    table = {"default": "opencode", "opencode": {"mcp": [server], "options": {"effort": "{model}"}}}
+    recipe = registered(tmp_path, table, SMALL)[0]
+    assert recipe.options == {"effort": "small"}
+    assert [(each.command, each.env) for each in recipe.mcp_servers] == [
+        (("serve", "/opt/agent"), {"MODEL": "small"})
+    ]
 
 
 def test_another_command_to_install_means_another_folder(tmp_path):

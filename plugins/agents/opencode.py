@@ -12,7 +12,7 @@ from typing import Any
 from bot import AGENT_FOLDER, AgentRecipe, Model, ModelProtocol
 from plugins.agents.install import NPM_CI, Program
 from plugins.agents.plain import NO_KEY
-from plugins.agents.recipes import chosen, mcp_servers
+from plugins.agents.recipes import chosen, filled, mcp_servers, values_of
 from plugins.agents.settings import OPENCODE, Choices
 
 VERSION = "1.18.33"
@@ -89,7 +89,7 @@ def opencode_recipe(settings: Choices, models: Sequence[Model], folder: Path) ->
     """ConfigError when its model is not there."""
     model = chosen(OPENCODE, settings, models, needed=True)
     assert model is not None
-    config = json.dumps(_config(settings, models, model))
+    config, values = json.dumps(_config(settings, models, model)), values_of(model)
     return AgentRecipe(
         name=OPENCODE,
         description=f"opencode {VERSION}, with {model.name} unless told otherwise.",
@@ -97,11 +97,11 @@ def opencode_recipe(settings: Choices, models: Sequence[Model], folder: Path) ->
         env=_ENVIRONMENT | {"OPENCODE_CONFIG_CONTENT": config},
         files={path: json.dumps(content).encode() for path, content in _SEED.items()},
         folder=program(folder).folder,
-        options=dict(settings.options),
+        options=filled(settings.options, values),
         mode=settings.mode,
         model=_id(model),
         permissions=settings.permissions,
-        mcp_servers=mcp_servers(settings.mcp, {}),
+        mcp_servers=mcp_servers(settings.mcp, values),
     )
 
 

@@ -21,7 +21,8 @@ _SECRET_VALUE = re.compile(
     r"|-----BEGIN|\bBearer\s+(?!\{no_key\})\S|\w://[^\s/:@]+:[^\s/@]+@"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")  # not a shell's, and nothing that JSON or TOML has
+# Not a shell's, and nothing that JSON or TOML has; in doubled braces a word is meant as it is.
+_PLACEHOLDER = re.compile(r"\{(?P<plain>\{[a-z_]+\})\}|(?<!\$)\{(?P<name>[a-z_]+)\}")
 _PATH = re.compile(r"[A-Za-z0-9._@+-]+(?:/[A-Za-z0-9._@+-]+)*")
 _FIX = "A sandbox never holds a secret: leave it out; the gateway adds keys on the way out."
 
@@ -33,12 +34,12 @@ def refused(expected: str, got: str, fix: str) -> PydanticCustomError:
 
 def used(text: str) -> set[str]:
     """The placeholders in a text."""
-    return set(_PLACEHOLDER.findall(text))
+    return {found["name"] for found in _PLACEHOLDER.finditer(text) if found["name"]}
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """A text with its placeholders' values."""
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+    return _PLACEHOLDER.sub(lambda found: found["plain"] or values[found["name"]], text)
 
 
 def _no_reference(value: object) -> object:
@@ -56,7 +57,8 @@ def _no_secret(value: str) -> str:
 
 def _known_placeholders(value: str) -> str:
     if used(value) - PLACEHOLDERS:
-        fix = f"Known are {', '.join(f'{{{name}}}' for name in sorted(PLACEHOLDERS))}."
+        known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
+        fix = f"Known are {known}; a word that is to stay in braces is written as {{{{word}}}}."
         raise refused("only placeholders that are known", "another word in braces", fix)
     return value
 

@@ -39,15 +39,15 @@ def own_recipe(
 ) -> AgentRecipe:
     """An agent of the configuration, its placeholders filled; ConfigError when its model is not there."""
     model = chosen(name, settings, models, needed=_needs_model(settings))
-    values = _values(model)
+    values = values_of(model)
     return AgentRecipe(
         name=name,
         description=settings.description or f"Runs {settings.command[0]}.",
         command=tuple(fill(part, values) for part in settings.command),
-        env=_filled(settings.env, values),
+        env=filled(settings.env, values),
         files={path: fill(text, values).encode() for path, text in settings.files.items()},
         folder=folder,
-        options=_options(settings, model) | _filled(settings.options, values),
+        options=_options(settings, model) | filled(settings.options, values),
         mode=settings.mode,
         permissions=settings.permissions,
         mcp_servers=mcp_servers(settings.mcp, values),
@@ -76,7 +76,7 @@ def mcp_servers(settings: Sequence[McpSettings], values: Mapping[str, str]) -> t
         McpServer(
             name=each.name,
             command=tuple(fill(part, values) for part in each.command),
-            env=_filled(each.env, values),
+            env=filled(each.env, values),
             url="" if each.url is None else GATEWAY_URL + each.url,
         )
         for each in settings
@@ -89,12 +89,14 @@ def _needs_model(settings: AgentSettings) -> bool:
     return settings.model_option is not None or any(used(text) & OF_MODELS for text in texts)
 
 
-def _values(model: Model | None) -> dict[str, str]:
+def values_of(model: Model | None) -> dict[str, str]:
+    """What the placeholders stand for."""
     values = {"gateway": GATEWAY_URL, "folder": AGENT_FOLDER, "no_key": NO_KEY}
     return values if model is None else values | {"model": model.name, "model_url": model.url}
 
 
-def _filled(table: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+def filled(table: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """A table with the placeholders' values."""
     return {key: fill(text, values) for key, text in table.items()}
 
 
