@@ -16,6 +16,7 @@ import pytest
 
 from bot.cli import main
 from bot.errors import UserError
+from bot.testing import Botty
 from plugins.agents import install as module
 from plugins.agents import opencode
 from plugins.agents.install import Program, install, own_program
@@ -274,3 +275,14 @@ def test_opencode_as_it_was_installed_runs(tmp_path):
     env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     done = subprocess.run([program, "--version"], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == opencode.VERSION
+
+
+class TestAnAgentThatIsNotInstalled:
+    @pytest.fixture
+    def botty_settings(self, tmp_path: Path) -> dict[str, Any]:
+        own = {"command": ["{folder}/run"], "install": ["true"]}
+        return {"agents": {"default": "mine", "folder": str(tmp_path / "agents"), "mine": own}}
+
+    async def test_is_said_in_the_thread_with_what_to_type(self, botty: Botty) -> None:
+        thread = await botty.say("repo=ledger do it")
+        assert "threadsmith agents install mine" in (await thread.final()).everything
