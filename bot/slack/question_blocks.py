@@ -17,7 +17,7 @@ _WORDS_LIMIT = 2000
 _PATHS_SHOWN = 5
 _WHO = "Only people who take part in this thread can answer."
 _CLOSED = {
-    "unanswered": ":hourglass: Nobody answered, so the agent went on without an answer.",
+    "unanswered": ":hourglass_flowing_sand: Nobody answered, so the agent went on without an answer.",
     "withdrawn": "This question is closed: the agent does not wait for it any more.",
     "ended": "This question is closed: the request ended before it was answered.",
     "interrupted": "This question is closed: the bot was restarted. If it still matters, it is asked again.",
@@ -36,9 +36,9 @@ def render_question(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
 def _asked(facts: Mapping[str, Any]) -> tuple[str, Blocks]:
     if facts["asks"] == "permission":
         title = f"*May the agent do this?* {escape(facts['text'])}"
-        return title.replace("*", ""), [section(f":lock: {title}"), *_tool(facts["tool"])]
+        return title.replace("*", ""), [section(f":warning: {title}"), *_tool(facts["tool"])]
     title = f"*The agent asks:* {escape(facts['text'])}"
-    return title.replace("*", ""), [section(f":speech_balloon: {title}"), *_long_answers(facts)]
+    return title.replace("*", ""), [section(f":question: {title}"), *_long_answers(facts)]
 
 
 def _tool(tool: Mapping[str, Any]) -> Blocks:
