@@ -13,6 +13,9 @@ from bot.git.quarantine import QuarantineLimits
 
 CORE = "the bot"
 _MIB = 1024 * 1024
+ATTACHED_FILES = 10  # of one prompt
+ATTACHED_FILE_BYTES = 10 * _MIB
+ATTACHED_BYTES = 20 * _MIB  # of all files of one prompt
 
 
 def core_bounds(limits: LimitSettings, git: GitSettings) -> list[Bound]:
@@ -24,12 +27,18 @@ def core_bounds(limits: LimitSettings, git: GitSettings) -> list[Bound]:
         ("open sessions of a person", f"{limits.sessions_per_person}", "one more is refused"),
         ("tries of a turn", f"{limits.attempts}", "then it fails, and its work is kept"),
         ("length of a prompt", f"{limits.message_chars} characters", "a longer one is refused"),
+        ("files that come with a prompt", _of_files(), "others are not handed over, and are named"),
         ("a turn", f"{limits.turn_seconds} s", "then the agent is ended"),
         ("silence of an agent", f"{limits.idle_seconds} s", "then it is ended"),
         ("a sandbox kept for a quiet thread", f"{limits.lease_idle_seconds} s", "then it is given back"),
         *_of_output(limits, git),
     ]
     return [Bound(what, value, True, how) for what, value, how in rows]
+
+
+def _of_files() -> str:
+    each, together = ATTACHED_FILE_BYTES // _MIB, ATTACHED_BYTES // _MIB
+    return f"{ATTACHED_FILES}, of {each} MiB each and {together} MiB together"
 
 
 def _of_output(limits: LimitSettings, git: GitSettings) -> list[tuple[str, str, str]]:

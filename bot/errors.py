@@ -56,6 +56,10 @@ class PluginError(ThreadsmithError):
         super().__init__(f"plugin {plugin} failed in {hook} (incident {incident}, see the log)")
 
 
+class TooLarge(UserError):
+    """It is over the bound with which it was asked for."""
+
+
 class Denied(UserError):
     """Someone may not do what they asked for."""
 

@@ -15,16 +15,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bot.acp.blocks import image_block, resource_block, text_block
+from bot.bounds import ATTACHED_BYTES, ATTACHED_FILE_BYTES, ATTACHED_FILES
 from bot.domain import Attachment, Prompt
-from bot.errors import SandboxError, SandboxGone, UserError
+from bot.errors import SandboxError, SandboxGone, TooLarge, UserError
 from bot.sessions.brief import as_data
 from bot.sessions.ports import Directory
 from bot.sessions.workbench import Workbench
 
 FOLDER = "attachments"  # below the agent's home
-MOST_FILES = 10
-FILE_BYTES = 10 << 20
-ALL_BYTES = 20 << 20
 TEXT_BYTES = 64 << 10  # what is longer is read from its file
 _NAME_BYTES = 120
 _NAMED = 10
@@ -65,32 +63,34 @@ async def blocks_of(
 
 async def _fetch(directory: Directory, files: Sequence[Attachment]) -> _Fetched:
     """One after the other, so that no more is held than may be."""
-    fetched, left = _Fetched(), ALL_BYTES
+    fetched, left = _Fetched(), ATTACHED_BYTES
     try:
         async with asyncio.timeout(_SECONDS):
-            for file in files[:MOST_FILES]:
+            for file in files[:ATTACHED_FILES]:
                 name = _free(safe_name(file.name), fetched.contents)
                 try:
-                    content = await directory.fetch(file, min(FILE_BYTES, left))
+                    content = await directory.fetch(file, min(ATTACHED_FILE_BYTES, left))
                 except UserError as error:
-                    fetched.missing.append((name, _why(file, left, str(error))))
+                    fetched.missing.append((name, _why(error, left)))
                     continue
                 fetched.contents[name] = content
                 left -= len(content)
     except TimeoutError:
         tried = len(fetched.contents) + len(fetched.missing)
-        late = [(safe_name(file.name), "there was no time left for it") for file in files[tried:MOST_FILES]]
+        late = [
+            (safe_name(file.name), "there was no time left for it") for file in files[tried:ATTACHED_FILES]
+        ]
         fetched.missing += late
-    bound = f"a request may have {MOST_FILES} files"
-    fetched.missing += [(safe_name(file.name), bound) for file in files[MOST_FILES:]]
+    bound = f"a request may have {ATTACHED_FILES} files"
+    fetched.missing += [(safe_name(file.name), bound) for file in files[ATTACHED_FILES:]]
     return fetched
 
 
-def _why(file: Attachment, left: int, said: str) -> str:
+def _why(error: UserError, left: int) -> str:
     """What was left of the bound of all is not the bound of one."""
-    if left < FILE_BYTES and file.size > left:
-        return f"all files of a request may have {ALL_BYTES >> 20} MiB together"
-    return said
+    if isinstance(error, TooLarge) and left < ATTACHED_FILE_BYTES:
+        return f"all files of a request may have {ATTACHED_BYTES >> 20} MiB together"
+    return str(error)
 
 
 async def _put(bench: Workbench, prompt: Prompt, fetched: _Fetched) -> str:
@@ -127,7 +127,7 @@ def _listing(folder: str, fetched: _Fetched) -> str:
         for name, content in fetched.contents.items()
     ]
     return "\n".join(
-        [*there, *(f"not here: {name}: {why}" for name, why in fetched.missing[: 2 * MOST_FILES])]
+        [*there, *(f"not here: {name}: {why}" for name, why in fetched.missing[: 2 * ATTACHED_FILES])]
     )
 
 

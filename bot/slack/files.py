@@ -15,7 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from yarl import URL
 
 from bot.domain import Attachment
-from bot.errors import UserError
+from bot.errors import TooLarge, UserError
 from bot.slack.calls import UNREACHABLE, reading, reason
 
 _FILE_HOSTS = frozenset({"https://files.slack.com", "https://files.slack-gov.com"})
@@ -44,7 +44,7 @@ class SlackFiles:
     async def fetch(self, file: Attachment, most_bytes: int) -> bytes:
         """A file's content. UserError says why there is none, as the end of a sentence about it."""
         if file.size > most_bytes:
-            raise UserError(too_large(most_bytes))
+            raise _too_large(most_bytes)
         url = file.url or await self._look_up(file)
         try:
             async with asyncio.timeout(_SECONDS):
@@ -121,7 +121,7 @@ async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     async for chunk in answer.content.iter_chunked(_CHUNK):
         content += chunk
         if len(content) > most_bytes:
-            raise UserError(too_large(most_bytes))
+            raise _too_large(most_bytes)
     return bytes(content)
 
 
@@ -153,5 +153,5 @@ def _address(url: str) -> URL | None:
         return None
 
 
-def too_large(most_bytes: int) -> str:
-    return f"it is larger than {most_bytes / (1 << 20):.3g} MiB"
+def _too_large(most_bytes: int) -> TooLarge:
+    return TooLarge(f"it is larger than {most_bytes / (1 << 20):.3g} MiB")
