@@ -53,7 +53,7 @@ proof: setup programs ## run what tries to break the promises and count it; ARGS
 soak: setup ## talk to a demo while all of it is killed; ARGS="--minutes 60 --seed 7 --threads 12"
 	@$(RUN)/python tests/soak $(ARGS)
 
-bench: setup ## measure, each thing against its baseline, in one table
+bench: setup programs ## measure, each thing against its baseline, in one table
 	@$(RUN)/python tests/benchmarks $(ARGS)
 
 lock: ## write requirements.lock anew from pyproject.toml

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from playground_fixtures import BOT_TOKEN, WEB, Slack, running
 from session_kit import calls, fault, shows, until
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain import ThreadKey
+from bot.domain import SessionId, ThreadKey
 from bot.playground import people
+from bot.sessions.questions import Questions
+from bot.sessions.rows import prompt_of
+from bot.sessions.shelf import Shelf
+from bot.sessions.tools import MOST_AT_ONCE, SessionTools
 from bot.slack import looking, outbox, uploads
 from bot.slack.uploads import FILE, Uploads
 from bot.testing import Botty, Post, Thread
@@ -26,12 +30,9 @@ from storage.session_file import create_session_file
 REPORT = b"<b>all is well</b>"
 
 
-def stored(data: Path, session: str, content: bytes) -> str:
-    """Content as it is kept until it is posted; its path below the data folder."""
-    path = data / "files" / session / hashlib.sha256(content).hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return str(path.relative_to(data))
+async def stored(data: Path, session: str, content: bytes, owed: Collection[str] = ()) -> str:
+    """Content as a turn leaves it until it is posted."""
+    return str(await Shelf(data, session).put(content, owed))
 
 
 # -- each step by itself -------------------------------------------------------------------------
@@ -96,8 +97,8 @@ class Desk:
         self.slack, self.file, self.data, self.root = slack, file, data, root
 
     async def plan(self, key: str = "file:1") -> dict[str, Any]:
-        path = stored(self.data, self.file.name, REPORT)
-        intent = {"path": path, "name": "report.html", "title": "Report", "prompt_id": 1}
+        path = await stored(self.data, self.file.name, REPORT)
+        intent = {"kind": "file", "path": path, "name": "report.html", "title": "Report", "prompt_id": 1}
         return await self.file.effect_plan(FILE, key, intent)
 
     async def try_once(self, row: dict[str, Any], steps: Steps) -> Any:
@@ -181,7 +182,7 @@ async def quiet(botty: Botty) -> Thread:
     return await botty.say("hello")
 
 
-async def session_of(botty: Botty, thread: Thread) -> str:
+async def session_of(botty: Botty, thread: Thread) -> SessionId:
     key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts).session_id
 
     async def there() -> bool:
@@ -196,9 +197,10 @@ async def post(
 ) -> None:
     """Plan it as a turn does."""
     session = await session_of(botty, thread)
-    path = stored(botty.bot.house.folder.path, session, content)
-    facts = {"path": path, "name": "report.html", "title": "Report", "prompt_id": 1, **intent}
-    async with botty.bot.house.state.marking(session), botty.bot.house.store.use(session) as file:  # type: ignore[arg-type]  # an id all the same
+    owed = {path.name for path in kept(botty)}
+    path = await stored(botty.bot.house.folder.path, session, content, owed)
+    facts = {"kind": "file", "path": path, "name": "report.html", "title": "Report", "prompt_id": 1, **intent}
+    async with botty.bot.house.state.marking(session), botty.bot.house.store.use(session) as file:
         await file.record(effects=[NewEffect(FILE, key, facts)])
 
 
@@ -216,7 +218,7 @@ async def owing_nothing(botty: Botty, thread: Thread) -> None:
     session = await session_of(botty, thread)
 
     async def nothing() -> bool:
-        async with botty.bot.house.store.use(session) as file:  # type: ignore[arg-type]  # an id all the same
+        async with botty.bot.house.store.use(session) as file:
             owed = await file.effects({"pending", "sending"}, "thread.")
         return not owed and not kept(botty)
 
@@ -339,7 +341,7 @@ async def test_nothing_but_what_was_stored_for_this_session_is_posted(tmp_path: 
 async def test_names_and_titles_show_nothing_that_hides_or_turns(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         for number, name in enumerate(NASTY_NAMES):
-            path = stored(tmp_path, at.file.name, png())
+            path = await stored(tmp_path, at.file.name, png())
             row = await at.file.effect_plan(
                 FILE, f"file:{number}", {"path": path, "name": name, "title": name}
             )
@@ -347,6 +349,39 @@ async def test_names_and_titles_show_nothing_that_hides_or_turns(tmp_path: Path)
         for file in await at.posts():
             for text in (file["name"], file["title"]):
                 assert text.isprintable() and 0 < len(text) <= 200
+
+
+async def test_what_an_agent_hands_out_at_the_same_time_is_all_posted(botty: Botty) -> None:
+    """By its tool, each call beside the others: none clears away what another has not planned yet."""
+    thread = await quiet(botty)
+    session, house = await session_of(botty, thread), botty.bot.house
+    async with house.state.marking(session), house.store.use(session) as file:
+        row = await file.claim(house.epoch)
+        assert row is not None
+        prompt = prompt_of(row, session)
+        tools = SessionTools(house, file, prompt, Questions(house, file, prompt))
+        answers = await asyncio.gather(*(tools.handle(handed_out(number)) for number in range(MOST_AT_ONCE)))
+        assert not [answer for answer in answers if answer is None or answer["result"]["isError"]]
+        shown = await posted(botty, thread, MOST_AT_ONCE)
+    titles = {each.raw["files"][0]["title"] for each in shown}
+    assert titles == {f"Part {number}" for number in range(MOST_AT_ONCE)}
+
+
+def handed_out(number: int) -> dict[str, Any]:
+    content = base64.b64encode(REPORT * (number + 1)).decode()
+    given = {"path": f"/workspace/{number}.html", "title": f"Part {number}", "content": content}
+    return {"id": number, "method": "tools/call", "params": {"name": "post_file", "arguments": given}}
+
+
+async def test_what_is_stored_again_is_never_half_there(tmp_path: Path) -> None:
+    """Whoever reads it this moment goes on reading the whole."""
+    path = Path(await stored(tmp_path, "s", REPORT))
+    before = path.stat().st_ino
+    with path.open("rb") as reading:
+        await stored(tmp_path, "s", REPORT, {path.name})
+        assert path.stat().st_ino != before
+        assert reading.read() == REPORT
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 async def test_the_same_content_for_two_posts_is_there_for_both(botty: Botty) -> None:
@@ -363,7 +398,7 @@ async def test_a_restart_posts_what_was_owed_and_clears_away_what_was_not(botty:
     await fault(botty, "files.getUploadURLExternal", "server_error", 1000)
     await post(botty, thread)
     data = botty.bot.house.folder.path
-    stored(data, "forgotten0session", b"x")
+    await stored(data, "forgotten0session", b"x")
     await botty.bot.close()
     await fault(botty, "files.completeUploadExternal", "lost_reply", 1)
     botty.playground.slack.workspace.faults._pending.pop(0)

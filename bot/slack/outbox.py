@@ -317,7 +317,7 @@ def facts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is said of a row. A file is posted and not said, unless it was refused."""
     if row["kind"] != FILE:
         return dict(row["intent"])
-    return {"kind": "file_refused", **row["intent"], "why": (row["expected"] or {}).get("refused")}
+    return {**row["intent"], "kind": "file_refused", "why": (row["expected"] or {}).get("refused")}
 
 
 def _line_of(row: Mapping[str, Any]) -> Line:

@@ -174,18 +174,24 @@ class Uploads:
 
     def _path(self, session: str, row: Mapping[str, Any]) -> Path:
         """Of this session alone, whatever the row says."""
-        place = _PLACE.fullmatch(str(row["intent"].get("path")))
+        given = Path(str(row["intent"].get("path")))
+        below = given.relative_to(self._data) if given.is_relative_to(self._data) else given
+        place = _PLACE.fullmatch(str(below))
         if place is None or place[1] != session:
             raise _Refused("it was stored where nothing of this thread lies")
-        return self._data / FOLDER / place[1] / place[2]
+        return self._data / below
 
     async def forget(self, file: Ledger, row: Mapping[str, Any]) -> None:
-        """Its content is not needed any more, unless something else that is to be posted is the same."""
+        """Its content is not needed any more, unless the same is to be posted again, or was stored again."""
         owed = await file.effects({"pending", "sending"}, FILE)
         if any(other["intent"].get("path") == row["intent"].get("path") for other in owed):
             return
         try:
-            self._path(file.name, row).unlink(missing_ok=True)
+            path = self._path(file.name, row)
+            if path.stat().st_mtime <= row["created_at"]:
+                path.unlink()
+        except FileNotFoundError:
+            return
         except (_Refused, OSError):
             log.warning("what was stored for %s cannot be removed", row["key"], exc_info=True)
 
