@@ -1,7 +1,7 @@
 """A sandbox and an agent in one process, for runs by the thousand: they die with the bot, as local ones do.
 
 The agent speaks the protocol over its pipes; it does what the last block of a prompt says: `write NAME` makes
-a file, `wait` waits for a cancel.
+a file, `ask` asks people whether it is right, `wait` waits for a cancel.
 """
 
 from __future__ import annotations
@@ -130,6 +130,18 @@ class InProcessSandbox(Sandbox):
         return header.decode().splitlines()[-1].split()[0]
 
 
+_FORM = {
+    "sessionId": "one",
+    "mode": "form",
+    "message": "Is it right so?",
+    "requestedSchema": {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+        "required": ["answer"],
+    },
+}
+
+
 class ScriptProcess:
     """A program that reads all of its input, and then says all it has to say."""
 
@@ -168,6 +180,7 @@ class AgentProcess:
         self._heard = heard
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._cancelled = asyncio.Event()
+        self._told: asyncio.Queue[Any] = asyncio.Queue()
         self._ended = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
 
@@ -204,6 +217,8 @@ class AgentProcess:
             self._answer(message, {"sessionId": "one"})
         elif method == "session/cancel":
             self._cancelled.set()
+        elif method is None:
+            self._told.put_nowait(message.get("result"))
         elif method == "session/prompt":
             task = asyncio.create_task(self._turn(message))
             self._work.add(task)
@@ -217,6 +232,9 @@ class AgentProcess:
             self._files[name[1]] = f"written because of: {text}\n"
         reason = "end_turn"
         self._say(f"I did: {text}")
+        if "ask" in text:
+            self._send({"id": 900, "method": "elicitation/create", "params": _FORM})
+            self._say(f"I was told: {await self._told.get()}")
         if "wait" in text:
             await asyncio.wait({asyncio.ensure_future(self._cancelled.wait())}, timeout=WAIT_SECONDS)
             reason = "cancelled" if self._cancelled.is_set() else reason

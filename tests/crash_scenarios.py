@@ -51,6 +51,14 @@ PICKER = Scenario(
     asks=True,
 )
 
+QUESTION = Scenario(
+    "an agent asks, and is answered",
+    [
+        (_always, lambda w: w.say(f"{HELLO}write a.txt and ask")),
+        (lambda w: bool(w.pressed), lambda w: w.say("write b.txt", _root(w))),
+    ],
+)
+
 STOP = Scenario(
     "a stop",
     [
@@ -163,6 +171,7 @@ ALL = (
     MENTION,
     REPLY,
     PICKER,
+    QUESTION,
     STOP,
     STOP_AND_GO_ON,
     MERGED,

@@ -119,6 +119,8 @@ class Walk:
             self._world.step += 1
             steps[self._world.step - 1][1](self._world)
             self._bot.wires.news.set()
+        if self._world.answer_all():
+            self._bot.wires.news.set()
 
     # -- what it is like now ---------------------------------------------------------------------
 
@@ -221,6 +223,7 @@ def _wrong_in_slack(world: Outside) -> list[str]:
         wrong.append("a stream is left open")
     if "processing" in world.status.values():
         wrong.append("the thread still shows that something runs")
+    wrong += [f"{post.key} can still be answered" for post in world.open_questions()]
     return wrong
 
 

@@ -74,6 +74,7 @@ class Outside:
         self.taken_back: set[str] = set()
         self.step = 0  # of the people's script
         self.connected = False  # whether a bot was ever here and looked around
+        self.pressed: set[str] = set()  # the questions of agents that somebody answered
         self.wrong: list[str] = []  # promises seen broken at the very moment
         self.holds_back = False  # the next post stays on its way inside Slack until another one is made
         self.on_their_way: list[Post] = []
@@ -131,6 +132,10 @@ class Outside:
     def pick(self, post: Post, repository: str, user: str = people.ADA.id) -> None:
         """Answer the picker in a post, with the value of that option."""
         option = next(o for o in _options(post.blocks) if o["value"].endswith(f"|{repository}"))
+        chosen = {"action_id": "choose_repository", "selected_option": {"value": option["value"]}}
+        self._click(post, chosen, user)
+
+    def _click(self, post: Post, action: dict[str, Any], user: str) -> None:
         body = {
             "type": "block_actions",
             "team": {"id": TEAM},
@@ -138,7 +143,7 @@ class Outside:
             "container": {"type": "message", "channel_id": CHANNEL, "message_ts": post.ts}
             | {"thread_ts": post.thread_ts},
             "message": {"ts": post.ts, "thread_ts": post.thread_ts},
-            "actions": [{"action_id": "choose_repository", "selected_option": {"value": option["value"]}}],
+            "actions": [action],
         }
         self.deliveries.append(Delivery(self._next_id(), body))
 
@@ -155,6 +160,19 @@ class Outside:
             ],
         }
         self.deliveries.append(Delivery(self._next_id(), body))
+
+    def open_questions(self) -> list[Post]:
+        """What an agent asks, as long as it can be answered."""
+        return [post for post in self.posts if ":ask:" in post.key and "answer_0" in repr(post.blocks)]
+
+    def answer_all(self, user: str = people.ADA.id) -> bool:
+        """Press the first button of each question, once. Whether there was one to press."""
+        found = [post for post in self.open_questions() if post.ts not in self.pressed]
+        for post in found:
+            self.pressed.add(post.ts)
+            action = {"action_id": "answer_0", "block_id": post.key.partition(":")[2], "value": "0"}
+            self._click(post, action, user)
+        return bool(found)
 
     def asked(self) -> dict[str, list[str]]:
         """Per thread what people asked, as an agent hears it, oldest first."""
@@ -239,6 +257,7 @@ class Outside:
 
         def act() -> None:
             post.text, post.updates = given["text"], post.updates + 1
+            post.blocks = given.get("blocks", [])
 
         return {"ts": post.ts}, act
 

@@ -34,6 +34,7 @@ def _name(scenario: Scenario) -> str:
         (scenarios.MENTION, ["done"], [["a.txt"]]),
         (scenarios.REPLY, ["done", "done"], [["a.txt", "b.txt"]]),
         (scenarios.PICKER, ["done"], [["a.txt"]]),
+        (scenarios.QUESTION, ["done", "done"], [["a.txt", "b.txt"]]),
         (scenarios.STOP, ["stopped", "done"], [["a.txt", "b.txt"]]),
         (scenarios.STOP_AND_GO_ON, ["stopped", "done"], [["a.txt", "b.txt"]]),
         (scenarios.MERGED, ["done", "done"], [["a.txt"], ["a.txt", "b.txt"]]),
