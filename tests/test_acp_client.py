@@ -427,6 +427,12 @@ async def test_a_permission_somebody_thinks_about_is_not_the_agents_silence(benc
     assert reason is StopReason.END_TURN
 
 
+async def test_a_tool_that_waits_for_people_is_not_the_agents_silence(bench):
+    client = await bench.puppet(waiting=lambda: True, idle_seconds=0.2)
+    reason, _ = await play(client, ["sleep", 0.6])
+    assert reason is StopReason.END_TURN
+
+
 async def test_a_turn_beyond_its_time_is_stopped_however_busy_it_is(bench):
     client = await bench.puppet(turn_seconds=0.3, drain_seconds=0.1)
     with pytest.raises(AgentError, match=r"limit of 0\.3 s"):

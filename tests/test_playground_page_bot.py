@@ -132,6 +132,34 @@ async def test_a_picker_is_filtered_by_typing_and_picked_with_enter(page: Page, 
     await expect(page.locator(".select")).to_be_focused()
 
 
+async def test_words_are_written_into_a_field_and_sent_with_enter(page: Page, slack: Slack, bot: Bolt):
+    """What was begun is still there when the message is drawn anew."""
+    said: asyncio.Queue[dict] = asyncio.Queue()
+
+    @bot.app.action("name")
+    async def named(ack, body):
+        await ack()
+        said.put_nowait(body)
+
+    element = {
+        "type": "plain_text_input",
+        "action_id": "name",
+        "dispatch_action_config": {"trigger_actions_on": ["on_enter_pressed"]},
+    }
+    block = {"type": "input", "label": plain("Your answer"), "dispatch_action": True, "element": element}
+    ts = (await slack.client.chat_postMessage(channel=WEB, text="?", blocks=[block]))["ts"]
+    box = page.get_by_label("Your answer")
+    await box.press_sequentially("Ada & C")
+    await slack.client.chat_update(channel=WEB, ts=ts, text="!", blocks=[{**block, "hint": plain("new")}])
+    await expect(page.locator(".row", has_text="(edited)")).to_have_count(1)
+    await expect(box).to_have_value("Ada & C")
+    await box.press("End")
+    await box.press_sequentially("o")
+    await box.press("Enter")
+    body = await asyncio.wait_for(said.get(), 10)
+    assert body["actions"][0]["value"] == "Ada & Co"
+
+
 async def test_a_button_with_a_confirmation_is_pressed_only_after_a_yes(page: Page, slack: Slack, bot: Bolt):
     pressed: asyncio.Queue[str] = asyncio.Queue()
 

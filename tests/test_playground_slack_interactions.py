@@ -74,6 +74,22 @@ async def test_a_picker_arrives_with_the_option_and_the_messages_state(slack):
     assert body["state"]["values"]["pick"]["repo"]["selected_option"]["value"] == "acme/b"
 
 
+async def test_words_in_a_field_arrive_when_enter_is_pressed(slack):
+    """Within what the field takes."""
+    field = {"type": "plain_text_input", "action_id": "name", "max_length": 5}
+    block = {"type": "input", "block_id": "who", "label": BUTTON["text"], "element": field}
+    ts = (await slack.client.chat_postMessage(channel=WEB, text="?", blocks=[block]))["ts"]
+    place = {"channel": WEB, "ts": ts, "user": BEN, "action_id": "name"}
+    assert "5 characters" in (await slack.act("click", expect=400, **place, value="longer"))["error"]
+    async with bolt(slack) as bot:
+        clicks = listen(bot, "action", "name")
+        await slack.act("click", **place, value="short")
+        body, _ = await got(clicks)
+    action = body["actions"][0]
+    assert (action["type"], action["value"], action["block_id"]) == ("plain_text_input", "short", "who")
+    assert body["state"]["values"]["who"]["name"] == {"type": "plain_text_input", "value": "short"}
+
+
 async def test_people_see_which_actions_there_are(slack):
     ts = await posted(slack)
     actions = (await slack.thread(ts))[0]["actions"]

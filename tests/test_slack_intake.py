@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.domain import Attachment, ThreadKey
 from bot.slack.intake import (
     PICK_REPOSITORY,
+    Answered,
     Deleted,
     Edited,
     Intake,
@@ -137,7 +138,21 @@ CLICK: Json = {
         }
     ],
 }
+
+
+def answer_click(block_id: Any = "ask:3:1:2", **action: Any) -> Json:
+    """A click on what answers a question of a running turn."""
+    return {**CLICK, "actions": [{"block_id": block_id, **action}]}
+
+
+BUTTON = answer_click(action_id="answer_1", type="button", value="1")
+OPTION = answer_click(action_id="answer", type="static_select", selected_option={"value": "11"})
+WORDS = answer_click("ask:3:1:2:words", action_id="answer_words", type="plain_text_input", value="Ada\u200b!")
+_HERE = (ThreadKey(TEAM, WEB, ROOT), ADA, TEAM, "ask:3:1:2")
 RECORDED: dict[str, tuple[Json, Intake]] = {
+    "a button": (BUTTON, Answered(*_HERE, 1, "")),
+    "an option": (OPTION, Answered(*_HERE, 11, "")),
+    "words": (WORDS, Answered(*_HERE, None, "Ada!")),
     "a mention": (MENTION, Said(ThreadKey(TEAM, WEB, TS), TS, ADA, TEAM, "do it", True, False)),
     "a reply": (REPLY, Said(ThreadKey(TEAM, WEB, ROOT), TS, ADA, TEAM, "and more", False, False)),
     "a direct message": (
@@ -250,6 +265,7 @@ TEXTS = {
     Deleted: ("channel", "ts"),
     StopPressed: ("team", "channel", "user"),
     Picked: ("user", "user_team", "value"),
+    Answered: ("user", "user_team", "question", "words"),
 }
 
 
@@ -271,6 +287,26 @@ def test_what_is_said_of_a_file_is_bounded() -> None:
     long = {**FILE, "name": "n" * 5000, "mimetype": "m" * 5000, "url_private": "https://" + "u" * 5000}
     [file] = said_with({**long, "size": -1}) or ()
     assert (len(file.name), len(file.mimetype), file.url, file.size) == (255, 100, "", 0)
+
+
+@pytest.mark.proof("input")
+@pytest.mark.parametrize(
+    "click",
+    [
+        answer_click(7, action_id="answer_1", value="1"),
+        answer_click("final:3", action_id="answer_1", value="1"),
+        answer_click("ask:3:1:2; DROP TABLE prompts", action_id="answer_1", value="1"),
+        answer_click("ask:3:1", action_id="answer_1", value="1"),
+        answer_click(action_id="answer_1", value="-1"),
+        answer_click(action_id="answer_1", value="²"),
+        answer_click(action_id="answer_1", value=1),
+        answer_click(action_id="answer_1"),
+        answer_click(action_id="answer", selected_option=None),
+        answer_click(action_id="answer_words", value=["Ada"]),
+    ],
+)
+def test_an_answer_to_no_question_of_ours_is_ignored(click: Json) -> None:
+    assert read(click, ME) is None
 
 
 def test_of_a_deleted_file_nothing_is_left_and_of_a_foreign_one_its_id() -> None:
@@ -302,7 +338,9 @@ def test_a_body_of_any_shape_is_read_or_ignored_but_never_raises(body: Json) -> 
         return
     for name in TEXTS[type(found)]:
         assert isinstance(getattr(found, name), str)
-    if isinstance(found, Said | Edited | Deleted | Picked):
+    if isinstance(found, Answered):
+        assert found.option is None or type(found.option) is int
+    if isinstance(found, Said | Edited | Deleted | Picked | Answered):
         thread = found.thread
         assert thread.thread_ts.replace(".", "").isdigit() or thread.thread_ts in str(body)
         assert not thread.thread_ts.startswith(("[", "{", "True", "False"))

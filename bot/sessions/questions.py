@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.acp.questions import Answer, Option, Question
 from bot.acp.requests import PermissionAsk
+from bot.acp.text import clean
 from bot.domain import Action, EventType, Person, Prompt, SessionId, Subject
 from bot.errors import UserError
 from bot.sessions.house import House
@@ -242,7 +243,7 @@ async def _may_answer(
 
 def _words_of(asked: Mapping[str, Any], reply: Reply) -> str:
     if reply.option is None:
-        words = reply.words.strip()[:TEXT_CHARS]
+        words = clean(reply.words, TEXT_CHARS).strip()
         if not asked["free_text"] or not words:
             raise UserError("That is none of the answers to this question.")
         return words
