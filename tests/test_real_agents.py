@@ -105,16 +105,24 @@ DIES_LATER = 'setsid bash -c "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; kill -9 
 class TestASession:
     @pytest.fixture
     def spoken(self) -> list[Fixture]:
+        posted = ("threadsmith_post_file", {"path": "README.md"})
+        titled = ("threadsmith_open_pull_request", {"title": "Be a corner shop", "note": "As was asked."})
+        steps = [
+            calls("make it a corner shop", ("read", {"filePath": PAGE})),
+            calls("make it a corner shop", edit("a small shop", "a corner shop")),
+            calls("make it a corner shop", bash("python3 -m unittest")),
+            calls("make it a corner shop", posted, titled),
+            answers("make it a corner shop", "It is a corner shop now."),
+            calls("and a large one", edit("a corner shop", "a large corner shop")),
+            answers("and a large one", "It is a large one now."),
+            calls("take your time", bash("sleep 600")),
+            calls("end after this", bash(DIES_LATER)),
+            answers("end after this", "I shall."),
+        ]
+        for said_before, step in enumerate(steps):
+            step["match"]["turnIndex"] = said_before
         return [
-            calls("make it a corner shop", ("read", {"filePath": PAGE}), match={"turnIndex": 0}),
-            calls("make it a corner shop", edit("a small shop", "a corner shop"), match={"turnIndex": 1}),
-            calls("make it a corner shop", bash("python3 -m unittest"), match={"turnIndex": 2}),
-            answers("make it a corner shop", "It is a corner shop now.", match={"turnIndex": 3}),
-            calls("and a large one", edit("a corner shop", "a large corner shop"), match={"turnIndex": 4}),
-            answers("and a large one", "It is a large one now.", match={"turnIndex": 5}),
-            calls("take your time", bash("sleep 600"), match={"turnIndex": 6}),
-            calls("end after this", bash(DIES_LATER), match={"turnIndex": 7}),
-            answers("end after this", "I shall.", match={"turnIndex": 8}),
+            *steps,
             answers("are you back", "I am back."),
             calls("end at once", bash("kill -9 $PPID")),
             answers("start anew", "Who are you?"),
@@ -131,6 +139,8 @@ class TestASession:
         assert "Not let out" not in final.everything, "its start touches no network"
         [pull] = await botty.pulls()
         assert (pull["repository"], pull["files"]) == ("acme/ledger", ["README.md"])
+        assert pull["title"] == "Be a corner shop", "the session's own tools reach the agent"
+        assert any("README.md" in json.dumps(post.raw.get("files")) for post in await thread.by_bot())
         assert "+Keeps the books of a corner shop" in pull["diff"]
         told = json.dumps((await model.talks())[-1])
         assert "OK" in told.partition("python3 -m unittest")[2], "the tests of the repository were run"

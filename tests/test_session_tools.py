@@ -164,7 +164,7 @@ async def planned(botty: Botty, thread: Thread) -> list[dict[str, Any]]:
         return [row["intent"] for row in await file.effects(kind_prefix="thread.file")]
 
 
-async def test_a_file_is_planned_for_the_thread_by_its_content(botty: Botty) -> None:
+async def test_a_file_is_posted_in_the_thread_and_kept_by_its_content_until_then(botty: Botty) -> None:
     """The host opens no path of the sandbox: a link there is followed there, and names are only names."""
     thread = await told(
         botty,
@@ -180,9 +180,10 @@ async def test_a_file_is_planned_for_the_thread_by_its_content(botty: Botty) -> 
     assert folder == "!The file cannot be read: Is a directory."
     [facts] = await planned(botty, thread)
     assert (facts["name"], facts["title"], facts["prompt_id"]) == ("a report.txt", "A report", 1)
-    kept = Path(facts["path"])
-    assert kept.name == hashlib.sha256(b"all is well").hexdigest()
-    assert kept.parent == botty.bot.house.folder.path / "files" / session_of(thread)
+    kept = hashlib.sha256(b"all is well").hexdigest()
+    assert facts["path"] == f"files/{session_of(thread)}/{kept}"
+    posted = [file for post in await thread.by_bot() for file in post.raw.get("files") or []]
+    assert [file["name"] for file in posted] == ["a report.txt"]
 
 
 async def test_what_is_posted_is_bounded(botty: Botty, monkeypatch: pytest.MonkeyPatch) -> None:

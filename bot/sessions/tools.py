@@ -69,7 +69,8 @@ class SessionTools:
 
     def __init__(self, house: House, file: SessionFile, prompt: Prompt, questions: Questions) -> None:
         self._file, self._prompt, self._epoch = file, prompt, house.epoch
-        self._shelf = Shelf(house.folder.path, file.name)
+        self._data = house.folder.path
+        self._shelf = Shelf(self._data, file.name)
         self._polls = Polls(questions)
         self._calls = self._running = self._files = 0
         self._tools: dict[str, tuple[type[_Given], Callable[[Any, bool], Awaitable[str]]]] = {
@@ -158,12 +159,11 @@ class SessionTools:
         path = await self._shelf.put(content, await self._owed())
         name = clean_line(PurePosixPath(given.path).name, 100) or "file"
         facts: dict[str, Any] = {
-            "kind": "file",
-            "path": str(path),
+            "path": str(path.relative_to(self._data)),
             "name": name,
             "title": clean_line(given.title, 200),
+            "prompt_id": self._prompt.id,
         }
-        facts |= {"prompt_id": self._prompt.id}
         key = f"file:{self._prompt.id}:{self._prompt.attempt}:{self._files}"
         if await self._file.plan_of_turn(self._prompt.id, self._epoch, _KIND, key, facts) is None:
             raise UserError("This turn is over; nothing is posted.")
