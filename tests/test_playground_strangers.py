@@ -24,6 +24,8 @@ from yarl import URL
 
 from bot.playground.app import Playground
 from bot.playground.settings import PlaygroundSettings
+from bot.playground.slack.control import MAX_SAID_BYTES
+from bot.playground.slack.server import MAX_BODY
 
 pytestmark = pytest.mark.proof("playground")
 __all__ = ["browser"]
@@ -320,9 +322,12 @@ async def test_an_action_is_json_sent_as_json_by_post_and_nothing_else(
                     "params": {"_method": "POST"},
                 }
                 await found.attack("GET", url, "method overridden", {405}, **forced)
-                large = io.BytesIO(b'"' + b"x" * (5 << 20))
+                most = (
+                    MAX_SAID_BYTES if path == "/control/message" else MAX_BODY
+                )  # files come with what is said
+                large = io.BytesIO(b'"' + b"x" * (most + (1 << 20)))
                 how = {"headers": owner | {"Content-Type": "application/json"}, "data": large}
-                await found.attack("POST", url, "5 MiB", {413}, **how)
+                await found.attack("POST", url, "a MiB too much", {413}, **how)
             else:
                 others -= {"HEAD"}
             for other in sorted(others):

@@ -240,6 +240,8 @@ async def test_a_file_is_posted_into_its_thread_under_its_title_and_what_was_sto
     there = await botty.control("GET", "file", id=file["id"])
     assert base64.b64decode(there["content_base64"]) == REPORT
     assert there["shares"] == [[thread.channel, shown.ts, thread.ts]]
+    key = ThreadKey(people.TEAM_ID, thread.channel, thread.ts)
+    assert await botty.bot.progress.workspace.unkeyed_posts(key) == [], "it is no stream to be closed"
 
 
 @pytest.mark.proof("outside")

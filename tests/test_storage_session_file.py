@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,23 @@ async def test_a_queued_prompt_can_be_edited_and_the_agent_gets_the_new_text(ses
     assert claimed["text"] == "new text"
     assert (await session.messages())[0]["content"] == "new text"
     assert "prompt.edited" in await types(session)
+
+
+async def test_files_come_with_a_prompt_stay_when_it_is_edited_and_go_with_it(session: SessionFile) -> None:
+    """An edit that tells of them is right about them; whoever follows the events learns their names."""
+    first, second = {"id": "F1", "name": "a.png", "url": "https://x"}, {"id": "F2", "name": "b.png"}
+    await accepted_as(session, replace(prompt("a"), files=(first, second)))
+    await session.edit("slack", "a", "new text")
+    [row] = await session.prompts()
+    assert row["files"] == [first, second]
+    await session.edit("slack", "a", "newer text", [second])
+    [row] = await session.prompts()
+    assert row["files"] == [second]
+    told = [event["data"].get("files") for event in await session.events()]
+    assert told == [["a.png", "b.png"], None, ["b.png"]]
+    await session.remove("slack", "a")
+    [row] = await session.prompts()
+    assert row["files"] == []
 
 
 async def test_a_removed_prompt_never_runs_and_leaves_the_conversation(session: SessionFile) -> None:

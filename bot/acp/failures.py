@@ -31,7 +31,7 @@ def refused(name: str, doing: str, error: RequestError) -> AgentRefused | SignIn
     text = clean_line(str(error), 300)
     details = clean_line(mapping(error.data).get("details"), 300)
     said = f"{text} ({details})" if details else text
-    told = f"The agent {name} reported an error while it was {doing}: {said}."
+    told = f"The agent {name} reported an error while it was {doing}: {said.rstrip('.')}."
     if error.code == _SIGN_IN_WANTED:
         return SignInWanted(f"{told} {_NO_SIGN_IN}")
     return AgentRefused(f"{told} {_hint(said)}", said)

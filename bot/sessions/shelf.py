@@ -6,6 +6,7 @@ A name in here is the hash of what is in it, so nothing an agent says is ever a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import Collection
@@ -20,9 +21,10 @@ _MOST_MIB = 64  # of one session, unposted
 
 
 class Shelf:
-    """One session's."""
+    """One session's. Hold `planning` until what was put on it is planned: then it is owed."""
 
     def __init__(self, data: Path, session: str) -> None:
+        self.planning = asyncio.Lock()
         self._folder = data / "files" / session
 
     async def put(self, content: bytes, owed: Collection[str]) -> Path:
@@ -38,17 +40,22 @@ class Shelf:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         size = 0
         for known in list(self._folder.iterdir()):
-            if known.name in owed:
-                size += known.stat().st_size
-            else:
-                known.unlink()
+            with contextlib.suppress(FileNotFoundError):  # it was posted this moment
+                if known.name in owed:
+                    size += known.stat().st_size
+                else:
+                    known.unlink()
         if size + len(content) > _MOST_MIB * _MIB:
             raise UserError("Too much waits to be posted in this thread. Try again later.")
         path = self._folder / hashlib.sha256(content).hexdigest()
-        with path.open("wb") as file:
+        part = path.with_suffix(
+            ".part"
+        )  # what is being posted this moment may be the same, and is read whole
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        part.replace(path)
         for folder in (self._folder, self._folder.parent, self._folder.parent.parent):
             flush_folder(folder)
         return path

@@ -155,17 +155,19 @@ class SessionTools:
             raise UserError("The file did not arrive.") from None
         if not content:
             raise UserError("The file is empty.")
-        self._files += 1
-        path = await self._shelf.put(content, await self._owed())
+        number = self._files = self._files + 1
         name = clean_line(PurePosixPath(given.path).name, 100) or "file"
-        facts: dict[str, Any] = {
-            "path": str(path.relative_to(self._data)),
-            "name": name,
-            "title": clean_line(given.title, 200),
-            "prompt_id": self._prompt.id,
-        }
-        key = f"file:{self._prompt.id}:{self._prompt.attempt}:{self._files}"
-        if await self._file.plan_of_turn(self._prompt.id, self._epoch, _KIND, key, facts) is None:
+        key = f"file:{self._prompt.id}:{self._prompt.attempt}:{number}"
+        async with self._shelf.planning:  # what another call has just put there is not owed yet
+            path = await self._shelf.put(content, await self._owed())
+            facts: dict[str, Any] = {
+                "path": str(path.relative_to(self._data)),
+                "name": name,
+                "title": clean_line(given.title, 200),
+                "prompt_id": self._prompt.id,
+            }
+            planned = await self._file.plan_of_turn(self._prompt.id, self._epoch, _KIND, key, facts)
+        if planned is None:
             raise UserError("This turn is over; nothing is posted.")
         return f"{name} is being posted in the thread."
 
