@@ -32,7 +32,7 @@ REPORT = b"<b>all is well</b>"
 
 async def stored(data: Path, session: str, content: bytes, owed: Collection[str] = ()) -> str:
     """Content as a turn leaves it until it is posted."""
-    return str(await Shelf(data, session).put(content, owed))
+    return str((await Shelf(data, session).put(content, owed)).relative_to(data))
 
 
 # -- each step by itself -------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Desk:
 
     async def plan(self, key: str = "file:1") -> dict[str, Any]:
         path = await stored(self.data, self.file.name, REPORT)
-        intent = {"kind": "file", "path": path, "name": "report.html", "title": "Report", "prompt_id": 1}
+        intent = {"path": path, "name": "report.html", "title": "Report", "prompt_id": 1}
         return await self.file.effect_plan(FILE, key, intent)
 
     async def try_once(self, row: dict[str, Any], steps: Steps) -> Any:
@@ -199,7 +199,7 @@ async def post(
     session = await session_of(botty, thread)
     owed = {path.name for path in kept(botty)}
     path = await stored(botty.bot.house.folder.path, session, content, owed)
-    facts = {"kind": "file", "path": path, "name": "report.html", "title": "Report", "prompt_id": 1, **intent}
+    facts = {"path": path, "name": "report.html", "title": "Report", "prompt_id": 1, **intent}
     async with botty.bot.house.state.marking(session), botty.bot.house.store.use(session) as file:
         await file.record(effects=[NewEffect(FILE, key, facts)])
 
@@ -377,7 +377,7 @@ def handed_out(number: int) -> dict[str, Any]:
 
 async def test_what_is_stored_again_is_never_half_there(tmp_path: Path) -> None:
     """Whoever reads it this moment goes on reading the whole."""
-    path = Path(await stored(tmp_path, "s", REPORT))
+    path = tmp_path / await stored(tmp_path, "s", REPORT)
     before = path.stat().st_ino
     with path.open("rb") as reading:
         await stored(tmp_path, "s", REPORT, {path.name})

@@ -48,9 +48,7 @@ class Shelf:
         if size + len(content) > _MOST_MIB * _MIB:
             raise UserError("Too much waits to be posted in this thread. Try again later.")
         path = self._folder / hashlib.sha256(content).hexdigest()
-        part = path.with_suffix(
-            ".part"
-        )  # what is being posted this moment may be the same, and is read whole
+        part = path.with_suffix(".part")  # the same may be read this moment, to be posted
         with part.open("wb") as file:
             file.write(content)
             file.flush()
