@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -393,6 +394,23 @@ async def test_the_same_content_for_two_posts_is_there_for_both(botty: Botty) ->
     await post(botty, thread, key="file:2", title="Again")
     shown = await posted(botty, thread, 2)
     assert [each.raw["files"][0]["title"] for each in shown] == ["Report", "Again"]
+
+
+async def test_what_is_to_be_posted_again_or_was_stored_again_is_kept(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        first, second = await at.plan(), await at.plan("file:2")
+        sender, path = Uploads(at.slack.client, tmp_path), tmp_path / first["intent"]["path"]
+        os.utime(path, (1.0, 1.0))
+        await at.file.effect_failed(first["id"], "x", retry=False)
+        await sender.forget(at.file, first)
+        assert path.exists(), "the second is to be posted yet"
+        await at.file.effect_failed(second["id"], "x", retry=False)
+        os.utime(path, (second["created_at"] + 1, second["created_at"] + 1))
+        await sender.forget(at.file, second)
+        assert path.exists(), "it was stored again, for one that is not planned yet"
+        os.utime(path, (1.0, 1.0))
+        await sender.forget(at.file, second)
+        assert not path.exists()
 
 
 async def test_a_restart_posts_what_was_owed_and_clears_away_what_was_not(botty: Botty) -> None:
