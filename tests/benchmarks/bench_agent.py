@@ -74,7 +74,10 @@ def table(real: list[Times], scripted: list[Times]) -> list[Row]:
     names = {
         "output": ("mention -> first agent output, opencode", "cold; baseline: the scripted agent"),
         "done": ("mention -> pull request, opencode", "the same"),
-        "agent_start": ("  its start, session and first answer", "the same"),
+        "lease": ("  stage lease", "a cold sandbox with the agent's program in it"),
+        "sync": ("  stage sync", "the same"),
+        "agent_start": ("  stage agent_start", "process, handshake, session, first answer of the model"),
+        "first_output": ("  stage first_output", "the agent at work"),
     }
     return [
         row(words, median(real, name), median(scripted, name), note) for name, (words, note) in names.items()
