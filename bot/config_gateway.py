@@ -142,6 +142,10 @@ class RouteSettings(Section):
         [], description="Whose sandboxes may use it, as owner/name; empty means all."
     )
 
+    def key_header(self) -> dict[str, str]:
+        """The header that carries the secret; empty for a service that wants none."""
+        return {} if self.secret is None else {self.header: self.format.replace("{}", self.secret.reveal())}
+
 
 class ModelSettings(Section):
     """A model that agents may use. What is not listed is refused."""

@@ -78,9 +78,8 @@ class Provider:
             "Accept": "text/event-stream" if ask.streamed else "application/json",
             "Accept-Encoding": "identity",  # so that the usage can be read in passing
             "User-Agent": "threadsmith",
+            **self._route.key_header(),
         }
-        if self._route.secret is not None:
-            headers[self._route.header] = self._route.format.replace("{}", self._route.secret.reveal())
         return await self._http.post(
             URL(self._route.upstream.rstrip("/") + request.path + query, encoded=True),
             data=io.BytesIO(ask.body),  # bytes would be sent in one go, while all others wait

@@ -137,9 +137,9 @@ def _headers(route: RouteSettings) -> dict[str, Any]:
         "OpenAI-Project": openai.Omit(),
         "Accept-Encoding": "identity",
     }
-    if route.secret is not None:
-        ours = {name for name in headers if name.lower() == route.header.lower()}
-        headers[next(iter(ours), route.header)] = route.format.format(route.secret.reveal())
+    for header, value in route.key_header().items():
+        ours = {name for name in headers if name.lower() == header.lower()}
+        headers[next(iter(ours), header)] = value
     return headers
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -17,6 +16,7 @@ from yarl import URL
 from bot.config_gateway import RouteSettings
 from bot.gateway.bounds import Deadlines
 from bot.gateway.paths import allowed, normal
+from bot.gateway.redaction import spellings
 from bot.gateway.refusals import Refused
 from bot.gateway.words import Denial, Reply, Request
 
@@ -31,7 +31,6 @@ _CLIENTS = re.compile(
 _SERVICES = re.compile(r"set-cookie2?|alt-svc|location|content-location|refresh|proxy-.*|clear-site-data")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # what aiohttp would add by itself
-_SHORTEST_SECRET = 6  # below it is a word, which headers may hold by chance
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -45,7 +44,7 @@ class PlainRoute:
             total=None, sock_connect=deadlines.connect_seconds, sock_read=deadlines.idle_seconds
         )
         self._answer_seconds = deadlines.answer_seconds
-        self._secrets = _spellings(route)
+        self._secrets = spellings(route.secret)
 
     async def serve(self, request: Request, reply: Reply) -> None:
         """Raises Refused when it may not be done, or when the service does not do it."""
@@ -98,9 +97,7 @@ class PlainRoute:
             # Services that turn headers into variables tell no - from _.
             if (plain := name.replace("_", "-")) != own and not _CLIENTS.fullmatch(plain)
         }
-        if self._route.secret is not None:
-            kept[self._route.header] = self._route.format.replace("{}", self._route.secret.reveal())
-        return kept
+        return kept | self._route.key_header()
 
     # -- the way back ----------------------------------------------------------------------------
 
@@ -114,7 +111,7 @@ class PlainRoute:
         kept: dict[str, str] = {}
         for raw_name, raw_value in answer.raw_headers:
             name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            if _SERVICES.fullmatch(name) or name in named or self._tells(name + value):
+            if _SERVICES.fullmatch(name) or name in named or self._tells(raw_name.lower() + raw_value):
                 continue
             kept[name] = f"{kept[name]}, {value}" if name in kept else value
         if "transfer-encoding" in kept:
@@ -124,13 +121,13 @@ class PlainRoute:
             kept |= self._moved(answer.status, url, location)
         return kept
 
-    def _tells(self, text: str) -> bool:
+    def _tells(self, text: bytes) -> bool:
         return any(secret in text for secret in self._secrets)
 
     def _moved(self, status: int, url: str, location: str) -> dict[str, str]:
         """A Location as the client has to ask for it. Refused when it leads elsewhere: no key goes there."""
         base, there = _parts(url, self._upstream), _parts(url, location)
-        if base is not None and there is not None and not self._tells(location):
+        if base is not None and there is not None and not self._tells(_as_sent(location)):
             below = there.path.startswith(base.path)
             path = normal(there.path.removeprefix(base.path)) if below else None
             if there.origin == base.origin and path is not None:
@@ -196,10 +193,6 @@ def _parts(url: str, location: str) -> _Parts | None:
     return _Parts((found.scheme, found.hostname, port), found.path, f"?{found.query}" if found.query else "")
 
 
-def _spellings(route: RouteSettings) -> tuple[str, ...]:
-    """How the secret could be told in a header."""
-    if route.secret is None or len(route.secret.reveal()) < _SHORTEST_SECRET:
-        return ()
-    secret = route.secret.reveal()
-    coded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    return (secret, quote(secret, safe=""), coded, secret.encode().hex())
+def _as_sent(header: str) -> bytes:
+    """The bytes of a header that aiohttp has read."""
+    return header.encode("utf-8", "surrogateescape")
