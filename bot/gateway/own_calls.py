@@ -174,18 +174,14 @@ class _Asking:
 
         seconds = max(0.05, self.deadline - asyncio.get_running_loop().time())
         limits = {self.manners.limit: output}
-        try:
-            said = await self.client.complete(self.model.name, messages, limits, response_format, seconds)
-        except NotBegun:
-            await self.meter.release(reservation)
-            raise
-        except BaseException:
-            await self.meter.keep(reservation)
-            raise
-        if said.used is None:
-            await self.meter.keep(reservation)
-        else:
-            await self.meter.settle(reservation, said.used.read, said.used.cached, said.used.written)
+        async with self.meter.keeping(reservation) as money:
+            try:
+                said = await self.client.complete(self.model.name, messages, limits, response_format, seconds)
+            except NotBegun:
+                await money.release()
+                raise
+            if said.used is not None:
+                await money.settle(said.used.read, said.used.cached, said.used.written)
         return said
 
 
