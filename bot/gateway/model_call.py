@@ -212,7 +212,7 @@ class Call:
             text = f"The provider refused the gateway's key ({status}). An administrator has to look at it."
             raise Declined(status, "key_refused", text)
         body = self._error(status, told)
-        await send_json(self._reply, status, body, self._headers(answer))
+        await self._reply.json(status, body, self._headers(answer))
 
     def _error(self, status: int, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """The provider's, as far as it keeps to the form: clients look at its words."""
@@ -291,12 +291,3 @@ async def _start_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     except _Broken:
         return {}
     return parsed(bytes(found)) or {}
-
-
-async def send_json(
-    reply: Reply, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> None:
-    content = json.dumps(body).encode()
-    length = {"content-type": "application/json", "content-length": str(len(content))}
-    await reply.start(status, {**length, **(headers or {})})
-    await reply.send(content)

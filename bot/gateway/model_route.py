@@ -16,7 +16,7 @@ from bot.domain import Model, PromptId, SessionId, Spender
 from bot.gateway.anthropic_shape import AnthropicShape
 from bot.gateway.asked import BODY_BYTES, Ask, Declined, UnknownModel, read_fields
 from bot.gateway.meter import Meter, OverBudget
-from bot.gateway.model_call import Call, Check, Provider, Shape, send_json
+from bot.gateway.model_call import Call, Check, Provider, Shape
 from bot.gateway.openai_shape import OpenAIShape
 from bot.gateway.seen import Reader
 from bot.gateway.words import Denial, Reply, Request, TooLarge, Watcher
@@ -107,16 +107,16 @@ class ModelRoute:
         if request.method != "GET":
             raise Declined(405, "method_not_allowed", "The models are asked for with GET.")
         if not below:
-            await send_json(reply, 200, self._shape.models(list(self._models.values())))
+            await reply.json(200, self._shape.models(list(self._models.values())))
         elif below[1:] in self._models:
-            await send_json(reply, 200, self._shape.model(self._models[below[1:]]))
+            await reply.json(200, self._shape.model(self._models[below[1:]]))
         else:
             raise Declined(404, "model_not_found", "There is no such model here.")
 
     async def _decline(self, reply: Reply, declined: Declined) -> None:
         body = self._shape.error(declined.status, declined.code, declined.text)
         retry = {"x-should-retry": "false"} if declined.status < 500 else {}
-        await send_json(reply, declined.status, body, retry)
+        await reply.json(declined.status, body, retry)
 
     async def _deny(self, name: str, spender: Spender, watcher: Watcher) -> None:
         if not self._may_tell(spender, f"model {name[:100]}", most=1):

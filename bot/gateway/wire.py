@@ -98,13 +98,15 @@ class Outgoing:
             await self._wire.send(h11.Data(data=data))
 
     async def refuse(self, status: int, code: str, text: str) -> None:
+        """In the JSON that model clients show."""
         await self.json(status, {"error": {"type": "gateway_refused", "code": code, "message": text}})
 
-    async def json(self, status: int, answer: Mapping[str, object]) -> None:
-        """A whole answer."""
+    async def json(
+        self, status: int, answer: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> None:
         content = json.dumps(answer).encode()
         head = {"content-type": "application/json", "content-length": str(len(content))}
-        await self.start(status, head)
+        await self.start(status, {**head, **(headers or {})})
         await self.send(content)
 
     async def switch(self) -> bytes:

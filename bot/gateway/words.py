@@ -80,5 +80,7 @@ class Reply(Protocol):
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None: ...
     async def send(self, data: bytes) -> None: ...
-    async def refuse(self, status: int, code: str, text: str) -> None:
-        """A whole answer in the JSON that model clients show: {"error": {"type", "code", "message"}}."""
+    async def json(
+        self, status: int, answer: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> None:
+        """A whole answer."""
