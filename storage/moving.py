@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.engine import Row
 from storage.ledger import NewEffect, Tx, decoded
 from storage.prompts import close_effects
-from storage.questions import close_all, runs
+from storage.questions import close_all, live
 
 MOVE = "turn.move"  # the intent of a move: {prompt_id, repository, by}
 
@@ -41,8 +41,7 @@ def moved(tx: Tx, prompt_id: int, epoch: int) -> str | None:
     A stop that came as well counts more.
     """
     meant = _meant(tx, prompt_id)
-    stopped = _is_planned(tx, "turn.stop", f"stop:{prompt_id}")
-    if meant is None or stopped or not runs(tx, prompt_id, epoch):
+    if meant is None or not live(tx, prompt_id, epoch):
         return None
     repository, by = str(meant["intent"]["repository"]), str(meant["intent"]["by"])
     tx.execute("UPDATE prompts SET state = 'queued', repository = ? WHERE id = ?", repository, prompt_id)

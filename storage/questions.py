@@ -59,14 +59,14 @@ def close_all(tx: Tx, prompt_id: int, outcome: str) -> None:
         _change(tx, post, {"outcome": outcome})
 
 
-def _live(tx: Tx, prompt_id: int, epoch: int) -> bool:
-    """Behind a stop nothing is asked and no answer counts, though its turn has not ended yet."""
+def live(tx: Tx, prompt_id: int, epoch: int) -> bool:
+    """Whether its turn runs and nobody stopped it: behind a stop nothing is asked, answered or moved."""
     return runs(tx, prompt_id, epoch) and _effect(tx, "turn.stop", f"stop:{prompt_id}") is None
 
 
 def _ask(tx: Tx, key: str, epoch: int, event: NewEvent, facts: Mapping[str, Any]) -> bool:
     assert event.prompt_id is not None
-    if not _live(tx, event.prompt_id, epoch):
+    if not live(tx, event.prompt_id, epoch):
         return False
     tx.effect(NewEffect(_POST, key, {**facts, "prompt_id": event.prompt_id}))
     tx.events([event])
@@ -77,7 +77,7 @@ def _close(tx: Tx, key: str, epoch: int, event: NewEvent, facts: Mapping[str, An
     post = _effect(tx, _POST, key)
     if post is None or _effect(tx, _UPDATE, _closed(key)) is not None:
         return False
-    if not _live(tx, post["intent"]["prompt_id"], epoch):
+    if not live(tx, post["intent"]["prompt_id"], epoch):
         return False
     _change(tx, post, facts)
     tx.events([event])

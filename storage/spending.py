@@ -14,7 +14,6 @@ from sqlite_utils import Database
 from storage.engine import File, Row, one, rows
 
 T = TypeVar("T")
-NANOS = 10**9  # of one dollar
 MOST_NANOS = 10**16  # of one call: ten million dollars. Sums of as many calls as there can be stay 64 bits.
 
 # `spent` is what a call counts for: what was reserved until something better is known.
