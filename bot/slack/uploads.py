@@ -174,9 +174,8 @@ class Uploads:
 
     def _path(self, session: str, row: Mapping[str, Any]) -> Path:
         """Of this session alone, whatever the row says."""
-        given = Path(str(row["intent"].get("path")))
-        below = given.relative_to(self._data) if given.is_relative_to(self._data) else given
-        place = _PLACE.fullmatch(str(below))
+        below = str(row["intent"].get("path"))
+        place = _PLACE.fullmatch(below)
         if place is None or place[1] != session:
             raise _Refused("it was stored where nothing of this thread lies")
         return self._data / below
