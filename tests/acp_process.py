@@ -74,7 +74,7 @@ class LocalProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         # asyncio tells of an exit only once the pipes are at their end, which an unread one never is. Closing
         # the transport itself would wait for the child beside asyncio, which then does not know how it ended.
-        transport = self._process._transport  # type: ignore[attr-defined]
+        transport = self._process._transport  # type: ignore[attr-defined]  # private to asyncio
         for pipe in filter(None, map(transport.get_pipe_transport, range(3))):
             pipe.close()
 

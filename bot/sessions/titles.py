@@ -77,10 +77,7 @@ def one_line(text: str) -> str:
 
 def _shown(text: str) -> str:
     """Without characters that show nothing or turn the text around."""
-    kept = (
-        c for c in text[:20_000] if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn")
-    )
-    return "".join(kept)
+    return "".join(c for c in text[:20_000] if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
 
 
 def _ask(prompt: Prompt, repository: Repository, files: Sequence[FileChange], said: str) -> ModelAsk:
