@@ -122,8 +122,7 @@ class Turn:
 
     async def _stop_agent(self) -> None:
         self._record.closed = True
-        if not await self._bench.cancel_agent():
-            await self._bench.drop_agent()
+        await self._bench.stop_agent()
 
     async def _decide_and_work(self) -> bool:
         """False when the turn does not end here, because a question is open."""

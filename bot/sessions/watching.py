@@ -38,13 +38,13 @@ class Watching:
         *,
         progress: Callable[[str, bool], Awaitable[None]],
         out_of_money: Callable[[], None],
-        tools: Tools | None = None,
+        tools: Tools,
     ) -> None:
         self._file, self._prompt, self._epoch = file, prompt, epoch
         self._progress, self._out_of_money, self._tools = progress, out_of_money, tools
         self._denials: list[Denial] = []
-        self._waits_since = ""  # what the thread showed before it said that the model is waited for
-        self._shown = ""
+        self._shown = ""  # of the turn's making ready
+        self._waiting = False  # the thread shows instead that the model is waited for
         self.exceeded_by: Budget | None = None
 
     # -- what the gateway tells ------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Watching:
         await self._waits(f"Waiting for the model: {what}")
 
     async def tool(self, message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        return None if self._tools is None else await self._tools(message)
+        return await self._tools(message)
 
     # -- what the agent's own silence and words mean ---------------------------------------------
 
@@ -91,9 +91,9 @@ class Watching:
 
     async def speaks(self) -> None:
         """The agent goes on, so nothing is waited for any more."""
-        if self._waits_since:
-            back, self._waits_since = self._waits_since, ""
-            await self._show(back, True)
+        if self._waiting:
+            self._waiting = False
+            await self._show(self._shown, True)
 
     # -- for the last message --------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Watching:
     # -- inside ----------------------------------------------------------------------------------
 
     async def _waits(self, text: str) -> None:
-        self._waits_since = self._waits_since or self._shown
+        self._waiting = True
         await self._show(text, False)
 
     async def _show(self, text: str, done: bool) -> None:

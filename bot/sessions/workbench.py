@@ -283,9 +283,10 @@ class Workbench:
         """What the agent says it can take; nothing while there is none."""
         return Abilities() if self._agent is None else self._agent.abilities
 
-    async def cancel_agent(self) -> bool:
-        """Ask the agent to stop. False: it did not, and has to be ended."""
-        return self._agent is None or await self._agent.cancel()
+    async def stop_agent(self) -> None:
+        """Ask the agent to stop, and end it when it does not."""
+        if self._agent is not None and not await self._agent.cancel():
+            await self.drop_agent()
 
     async def drop_agent(self) -> None:
         """End the agent; the next turn starts a new one."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from bot.acp.turn import StopReason
 from bot.acp.updates import Draft
-from bot.domain import AgentRecipe, Prompt, PromptId, Repository, SessionId, Spender, Stage
+from bot.domain import AgentRecipe, Prompt, Repository, Spender, Stage
 from bot.errors import AgentError, UserError
 from bot.sessions.attachments import blocks_of
 from bot.sessions.brief import brief, context_of
@@ -60,9 +60,7 @@ class Working:
     async def run(self, landing: Landing, repository: Repository, kept: Kept) -> tuple[str, str]:
         """The agent's last words and a title. Raises UserError when the money is spent, with all kept."""
         recipe = self._recipe(repository)
-        spender = Spender(
-            SessionId(self._file.name), PromptId(self._prompt.id), self._prompt.author.id, repository.name
-        )
+        spender = Spender(self._prompt.session, self._prompt.id, self._prompt.author.id, repository.name)
         door = self._house.gateway.door(spender, repository, self._watching)
         try:
             await self._ready(landing, repository, recipe, kept)
@@ -178,11 +176,7 @@ class Working:
     def _out_of_money(self) -> None:
         """The agent is stopped by somebody else than the door, which waits for us."""
         if self._halting is None:
-            self._halting = asyncio.create_task(self._halt(), name="out of money")
-
-    async def _halt(self) -> None:
-        if not await self._bench.cancel_agent():
-            await self._bench.drop_agent()
+            self._halting = asyncio.create_task(self._bench.stop_agent(), name="out of money")
 
     async def _halted(self) -> None:
         if self._halting is not None:
