@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain import Action, Person, PromptId, PromptState, SessionId, Subject, ThreadKey
+from bot.domain import Action, Person, PromptState, SessionId, Subject, ThreadKey
 from bot.errors import Denied, UserError
 from bot.permissions import Permissions
 from bot.sessions import Incoming, Reply, Sessions, take_reply
+from bot.slack.clicks import prompt_of_click, whisper
 from bot.slack.intake import (
     Answered,
     Deleted,
@@ -35,9 +35,9 @@ from storage import Stop, Unusable
 log = logging.getLogger(__name__)
 
 Afterwards = Coroutine[Any, Any, None]
+_Click = Picked | Answered | WrongPressed | MovePicked
 _SOURCE = "slack"
 _ACK_SECONDS = 2.0
-_PROMPT = re.compile(r"[0-9]{1,15}")
 _AGREE_SECONDS = 60.0  # two clocks that differ by no more
 _DAMAGED = (
     "The record I keep of this thread cannot be read. Whoever runs this bot finds in its log what to do."
@@ -111,9 +111,9 @@ class Listener:
             case Picked():
                 return await self._before_ack(self._picked(heard))
             case WrongPressed():
-                return self._moves.offer(heard)
+                return self._or_say_why(heard, self._moves.offer(heard))
             case MovePicked():
-                return await self._before_ack(self._moves.move(heard))
+                return await self._before_ack(self._or_say_why(heard, self._moves.move(heard)))
             case Answered():
                 return await self._before_ack(self._answered(heard))
 
@@ -205,7 +205,7 @@ class Listener:
     async def _picked(self, picked: Picked) -> None:
         await self._or_say_why(picked, self._pick(picked))
 
-    async def _or_say_why(self, click: Picked | Answered, work: Afterwards) -> None:
+    async def _or_say_why(self, click: _Click, work: Afterwards) -> None:
         """A click is not sent again: whoever clicked must hear what came of it."""
         try:
             await work
@@ -219,9 +219,7 @@ class Listener:
 
     async def _pick(self, picked: Picked) -> None:
         number, _, repository = picked.value.partition("|")
-        if not _PROMPT.fullmatch(number):
-            raise UserError("That picker is not one of mine.")
-        prompt = PromptId(int(number))
+        prompt = prompt_of_click(number, "picker")
         session = picked.thread.session_id
         person = await self._workspace.person(picked.thread.team, picked.user)
         options = await self._sessions.options(session, prompt, person)
@@ -245,11 +243,7 @@ class Listener:
         await take_reply(self._sessions.house, thread.session_id, reply, person)
 
     async def _whisper(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
-        """Said to one person alone; decoration, so a failure is logged and no more."""
-        try:
-            await self._client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, text=text)
-        except Exception as error:
-            log.warning("could not tell %s something (%s)", user, type(error).__name__)
+        await whisper(self._client, channel, user, thread_ts, text)
 
 
 async def _nothing() -> None:
