@@ -11,14 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bot.config_secrets import Section
-from bot.config_words import Count, Url, Word, refuse
+from bot.config_words import HOST_LABEL, HOST_TOP, Count, Url, Word, refuse
 from bot.domain import GATEWAY_URL, Model, ModelProtocol
 from storage import Secret
 
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-# The last label begins with a letter: what ends in a number is an address in some notation.
-_TOP = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DESTINATION = re.compile(rf"((?:\*\.)?(?:{_LABEL}\.)+{_TOP})(?::([1-9][0-9]{{0,4}}))?")
+_DESTINATION = re.compile(rf"((?:\*\.)?(?:{HOST_LABEL}\.)+{HOST_TOP})(?::([1-9][0-9]{{0,4}}))?")
 _ROUTE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()+,;=:@/*-]*")

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bot.config_words import HOST_LABEL, HOST_TOP
+
 HTTPS = 443
 LONGEST_NAME = 253
 
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-# The last label begins with a letter: 10.1, 0x7f.0x1 and 2130706433 are addresses to inet_aton.
-_NAME = re.compile(rf"(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
+_NAME = re.compile(rf"(?:{HOST_LABEL}\.)*{HOST_TOP}")
 _AUTHORITY = re.compile(r"(?P<host>[^:]+):(?P<port>[1-9][0-9]{0,4})")
 
 
