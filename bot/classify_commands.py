@@ -106,7 +106,7 @@ async def configured(
 @asynccontextmanager
 async def with_model(settings: Settings, plugins: Plugins) -> AsyncIterator[Configured]:
     """With the model, whose budgets are in `state.db`. StorageError when a bot has it."""
-    async with own_state(settings) as files:
+    async with own_state(DataFolder(settings.data)) as files:
         await files.state.next_epoch()
         gateway = Gateway(settings.gateway, settings.budgets, files.state)
         try:
@@ -117,9 +117,8 @@ async def with_model(settings: Settings, plugins: Plugins) -> AsyncIterator[Conf
 
 
 @asynccontextmanager
-async def own_state(settings: Settings) -> AsyncIterator[OwnState]:
+async def own_state(folder: DataFolder) -> AsyncIterator[OwnState]:
     """Take the lock and open `state.db`. StorageError when a bot has it."""
-    folder = DataFolder(settings.data)
     async with AsyncExitStack() as stack:
         folder.acquire()
         stack.callback(folder.release)

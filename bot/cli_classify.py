@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bot.cli_common import CONFIG, JSON, FilePath, Words, print_table
+from bot.cli_common import CONFIG, JSON, FilePath, Words, asked, print_table
+
+if TYPE_CHECKING:
+    from storage import DataFolder
 
 
 @click.group(invoke_without_command=True)
@@ -108,37 +111,35 @@ def _show_score(answer: dict[str, Any], as_json: bool) -> None:
 
 async def _explain(config: Path, arguments: dict[str, Any]) -> Any:
     """Of the running bot where a model is to be asked, since that one holds the budgets."""
-    from bot.admin import ask
     from bot.classify_commands import configured, explain_message, with_model
     from bot.config import load
     from bot.plugins import Plugins
-    from storage import DataFolder
 
     plugins = Plugins()
     settings = load(config, plugins)
     if not arguments["model"]:
         async with configured(settings, plugins) as of:
             return await explain_message(of, arguments)
-    try:
-        return await ask(DataFolder(settings.data).admin_socket, "classify.explain", arguments)
-    except ConnectionError:
+
+    async def alone(_: DataFolder) -> Any:
         async with with_model(settings, plugins) as of:
             return await explain_message(of, arguments)
 
+    return await asked(settings.data, "classify.explain", arguments, alone)
+
 
 async def _labels(config: Path) -> Any:
-    from bot.admin import ask
     from bot.classify_commands import own_state
     from bot.config import load
     from bot.plugins import Plugins
-    from storage import DataFolder
 
     settings = load(config, Plugins())
-    try:
-        return await ask(DataFolder(settings.data).admin_socket, "classify.labels", {})
-    except ConnectionError:
-        async with own_state(settings) as files:
+
+    async def alone(folder: DataFolder) -> Any:
+        async with own_state(folder) as files:
             return {"labels": await files.state.labels()}
+
+    return await asked(settings.data, "classify.labels", {}, alone)
 
 
 async def _score(config: Path, path: Path, model: bool) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from storage import DataFolder
 
 
 class FilePath(click.Path):
@@ -61,3 +65,20 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
     if not console.is_terminal:
         console.width = 10_000  # for whatever reads it, a row is a line
     console.print(table)
+
+
+async def asked(
+    data: Path,
+    command: str,
+    arguments: Mapping[str, Any],
+    alone: Callable[[DataFolder], Awaitable[Any]],
+) -> Any:
+    """The running bot's answer, or, when none runs, what `alone` makes of the data folder itself."""
+    from bot.admin import ask
+    from storage import DataFolder
+
+    folder = DataFolder(data)
+    try:
+        return await ask(folder.admin_socket, command, dict(arguments))
+    except ConnectionError:
+        return await alone(folder)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bot.cli_common import CONFIG, JSON, FilePath, Words, print_table
+from bot.cli_common import CONFIG, JSON, FilePath, Words, asked, print_table
+
+if TYPE_CHECKING:
+    from storage import DataFolder
 
 _STATES = ("queued", "running", "waiting", "done", "failed", "stopped")
 
@@ -106,16 +109,13 @@ def _ask(config: Path, command: str, arguments: dict[str, Any]) -> Any:
 
 
 async def _answer(data: Path, command: str, arguments: dict[str, Any]) -> Any:
-    from bot.admin import ask
     from bot.admin_commands import admin_commands, files_of
-    from storage import DataFolder
 
-    folder = DataFolder(data)
-    try:
-        return await ask(folder.admin_socket, command, arguments)
-    except ConnectionError:
+    async def alone(folder: DataFolder) -> Any:
         async with files_of(folder) as files:
             return await admin_commands(files)[command](arguments)
+
+    return await asked(data, command, arguments, alone)
 
 
 def _when(at: float) -> str:
