@@ -69,6 +69,9 @@ async def test_what_was_said_before_a_question_stands_above_it_and_the_rest_belo
     order = [each.text for each in await thread.by_bot()]
     places = [next(i for i, text in enumerate(order) if words in text) for words in ("First", "May", '"no"')]
     assert places == sorted(set(places)), order
+    async with botty.bot.house.store.use(session_of(thread)) as file:
+        types = [event["type"] for event in await file.events()]
+    assert types.index("agent.text") < types.index("question.asked")
 
 
 async def test_always_is_for_the_same_command_and_ends_with_the_request(botty: Botty) -> None:
@@ -167,11 +170,11 @@ async def test_of_two_answers_at_once_one_counts_and_the_other_is_told_whose(bot
 # -- ends ----------------------------------------------------------------------------------------
 
 
-async def refused(botty: Botty, thread: Thread, key: str, option: int | None = 0) -> str:
+async def refused(botty: Botty, thread: Thread, key: str, option: int | None = 0, words: str = "up") -> str:
     """What Ada is told when her answer comes in."""
     ada = Person(people.ADA.id, people.TEAM_ID, "ada")
     with pytest.raises(UserError) as told_so:
-        await take_reply(botty.bot.house, session_of(thread), Reply(key, option), ada)
+        await take_reply(botty.bot.house, session_of(thread), Reply(key, option, words), ada)
     return str(told_so.value)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,17 @@ import pytest
 from asking_kit import asked, closed, form, press, puppet_settings, question, session_of, told, write
 from session_kit import shows, until
 
-from bot.sessions import polls, tools
+from bot.acp.questions import Option, Question
+from bot.domain import Prompt
+from bot.errors import UserError
+from bot.sessions import polls, shelf, tools
 from bot.sessions.questions import Questions
 from bot.sessions.rows import prompt_of
+from bot.sessions.shelf import Shelf
 from bot.sessions.tools import SessionTools
 from bot.sessions.workbench import Workbench
 from bot.testing import Botty, Thread
+from storage import SessionFile
 
 PATIENT = {"_meta": {"progressToken": 7}}
 
@@ -54,6 +62,24 @@ def text_of(answer: dict[str, Any]) -> str:
 
 async def results(botty: Botty, thread: Thread) -> list[str]:
     return [text_of(answer) for answer in await answers(botty, thread)]
+
+
+@asynccontextmanager
+async def running(botty: Botty, thread: Thread) -> AsyncIterator[tuple[SessionFile, Prompt]]:
+    """The file and the running prompt of a thread, as another attempt, so that names of questions differ."""
+    async with botty.bot.house.store.use(session_of(thread)) as file:
+        [row] = await file.prompts(("running",))
+        yield file, replace(prompt_of(row, session_of(thread)), attempt=99)
+
+
+@asynccontextmanager
+async def tools_of(botty: Botty, thread: Thread) -> AsyncIterator[SessionTools]:
+    """The tools of its running turn once more, to be called by hand."""
+    async with running(botty, thread) as (file, prompt):
+        house = botty.bot.house
+        own = SessionTools(house, file, prompt, Questions(house, file, prompt))
+        yield own
+        await own.close()
 
 
 # -- the protocol --------------------------------------------------------------------------------
@@ -186,6 +212,34 @@ async def test_a_file_is_posted_in_the_thread_and_kept_by_its_content_until_then
     assert [file["name"] for file in posted] == ["a report.txt"]
 
 
+async def test_files_posted_at_once_are_all_posted_also_the_same_one_twice(botty: Botty) -> None:
+    thread = await told(botty, form("Wait?"))
+    await question(botty, thread, "Wait?")
+    async with tools_of(botty, thread) as own:
+        contents = [base64.b64encode(text).decode() for text in (b"one", b"two", b"one")]
+        calls = [call("post_file", path=f"{n}.txt", content=each) for n, each in enumerate(contents)]
+        said = [text_of(answer or {}) for answer in await asyncio.gather(*map(own.handle, calls))]
+    assert said == [f"{n}.txt is being posted in the thread." for n in range(3)]
+    await thread.stop()
+    await botty.idle()
+    posted = [file["name"] for post in await thread.by_bot() for file in post.raw.get("files") or []]
+    assert posted == ["0.txt", "1.txt", "2.txt"]
+
+
+async def test_a_shelf_holds_so_much_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still owed counts; what nobody owes makes room."""
+    monkeypatch.setattr(shelf, "FILE_MIB", 1)
+    monkeypatch.setattr(shelf, "_MOST_MIB", 1)
+    kept, half = Shelf(tmp_path, "s"), b"x" * (600 * 1024)
+    with pytest.raises(UserError, match="larger than 1 MiB"):
+        await kept.put(half * 2, ())
+    first = await kept.put(half, ())
+    with pytest.raises(UserError, match="Too much waits"):
+        await kept.put(half[1:], {first.name})
+    second = await kept.put(half[1:], ())
+    assert list(second.parent.iterdir()) == [second]
+
+
 async def test_what_is_posted_is_bounded(botty: Botty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "MOST_FILES", 1)
     small = call("post_file", path="small")
@@ -221,24 +275,14 @@ async def test_a_pull_request_has_the_title_and_note_its_agent_wanted(botty: Bot
 # -- bounds --------------------------------------------------------------------------------------
 
 
-async def test_calls_are_bounded_at_once_and_in_all_and_end_with_the_turn(
-    botty: Botty, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_calls_are_bounded_at_once_and_in_all(botty: Botty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "MOST_CALLS", 9)
     monkeypatch.setattr(tools, "MOST_AT_ONCE", 2)
     thread = await told(botty, form("Wait?"))
     await question(botty, thread, "Wait?")
-    house = botty.bot.house
-    async with house.store.use(session_of(thread)) as file:
-        [row] = await file.prompts(("running",))
-        prompt = replace(prompt_of(row, session_of(thread)), attempt=99)
-        questions, bench = Questions(house, file, prompt), Workbench(house, session_of(thread))
-        own = SessionTools(house, file, prompt, questions)
-        questions.attend(bench)
-        assert not bench.waiting()
+    async with tools_of(botty, thread) as own:
         open_ones = [asyncio.create_task(own.handle(call("ask", question=f"Number {n}?"))) for n in range(2)]
         await question(botty, thread, "Number 1?")
-        assert bench.waiting()  # so that the agent's silence meanwhile is no fault
         refused = [await own.handle(call("ask", question="One more?")) for _ in range(2)]
         assert ["too many calls" in text_of(answer or {}) for answer in refused] == [True, True]
         await own.close()
@@ -248,12 +292,36 @@ async def test_calls_are_bounded_at_once_and_in_all_and_end_with_the_turn(
         wish = call("open_pull_request", title="x")
         in_all = [text_of(await own.handle(wish) or {}) for _ in range(2)]
         assert ["too many" in text for text in in_all] == [False, True]
-        await thread.stop()
-        await botty.idle()
         for unasked in ({}, {"id": 1, "result": {}}, {"id": None, "method": "ping"}, {"id": 1, "method": []}):
             assert await own.handle(unasked) is None
-        late = SessionTools(house, file, prompt, Questions(house, file, prompt))
-        answer = await late.handle(call("post_file", path="a", content="eA=="))
-        assert "This turn is over" in text_of(answer or {})
-        answer = await late.handle(call("ask", question="Which?"))
-        assert text_of(answer or {}) == polls.NOBODY
+    await thread.stop()
+    await botty.idle()
+
+
+async def test_tools_end_with_their_turn(botty: Botty) -> None:
+    thread = await told(botty, form("Wait?"))
+    await question(botty, thread, "Wait?")
+    async with tools_of(botty, thread) as own:
+        await thread.stop()
+        await botty.idle()
+        late = await own.handle(call("post_file", path="a", content="eA=="))
+        assert text_of(late or {}) == "!This turn is over; nothing is posted."
+        late = await own.handle(call("ask", question="Which?"))
+        assert text_of(late or {}) == polls.NOBODY
+    assert len(await asked(thread)) == 1
+
+
+async def test_while_people_are_waited_for_the_agents_silence_is_no_fault(botty: Botty) -> None:
+    thread = await told(botty, form("Wait?"))
+    await question(botty, thread, "Wait?")
+    async with running(botty, thread) as (file, prompt):
+        bench = Workbench(botty.bot.house, session_of(thread))
+        questions = Questions(botty.bot.house, file, prompt)
+        questions.attend(bench)
+        assert not bench.waiting()
+        asking = asyncio.create_task(questions.ask(Question("Which?", (Option("a", "a"),))))
+        await question(botty, thread, "Which?")
+        assert bench.waiting()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert not bench.waiting()
